@@ -1,0 +1,490 @@
+"""What can happen? Facts, which are recorded and rebuild the state, and inputs, which only wake it.
+
+A fact is past tense and goes to exactly one file: the round's records, or the daemon's journal. Its record is
+`{"v", "seq", "ts", "event", ...fields, "crc"}` with `event` the class name in snake case.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from policies.evidence import Outcome, VerdictName
+from scheduler.rounds.identity import Device, RunKey, attempt_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundFact:
+    """A fact that belongs to one round and lies in its records."""
+
+    round: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundAccepted(RoundFact):
+    """The spec's bytes and the resolved round are durable; the round's first record."""
+
+    sha256: str
+    #: name of the spec file as dropped
+    file: str
+    #: ".toml" or ".json"
+    suffix: str
+    #: Round.to_json()
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskProbed(RoundFact):
+    """Batch size and, where they were calibrated, steps are frozen for the task."""
+
+    task: str
+    bsz: int | None
+    #: calibrated steps by stage, for stages whose spec gives only seconds
+    max_steps: Mapping[str, int] = field(default_factory=dict)
+    #: why this batch size, for the log
+    reason: str
+    peak_memory_mib: float | None = None
+    seconds_per_step: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRebatched(RoundFact):
+    """An out-of-memory lowered the batch size: a new protocol for the whole task, baseline first."""
+
+    task: str
+    bsz: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskParked(RoundFact):
+    """Nothing of the task runs until `schedctl retry`."""
+
+    task: str
+    failure_class: str
+    reason: str
+    #: what a person can do about it
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRetried(RoundFact):
+    """A person asked for another try: the task is unparked and its failed runs are forgiven."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFact(RoundFact):
+    """A fact about one attempt at one run. The probe of a task is stage "probe", config "bsz"."""
+
+    task: str
+    stage: str
+    config: str
+    seed: int
+    attempt: int
+
+    @property
+    def key(self) -> RunKey:
+        return RunKey(task=self.task, stage=self.stage, config=self.config, seed=self.seed)
+
+    @property
+    def attempt_id(self) -> str:
+        return attempt_id(self.round, self.key, self.attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIntended(AttemptFact):
+    """A worker is about to be made for this run."""
+
+    slot: int
+    device: str
+    bsz: int | None
+    #: max_steps, time_budget_sec, eval_every, n_eval
+    budget: Mapping[str, Any]
+    protocol: str
+    content_key: str
+    #: folder of the attempt below the round's `runs/`
+    run_dir: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(AttemptFact):
+    """The worker is prepared; after this record the gate opens."""
+
+    device: str
+    pid: int
+    #: the process's start time, seconds since the epoch: with the pid and boot id it names one process
+    start_time: float
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(AttemptFact):
+    """A run ended, one way or another. Carries all that its users parse."""
+
+    status: Outcome
+    slot: int
+    device: str
+    bsz: int | None
+    budget: Mapping[str, Any]
+    protocol: str
+    content_key: str
+    run_dir: str
+    #: the objective's metric at the last evaluation, raw
+    value: float | None = None
+    acc: float | None = None
+    loss: float | None = None
+    #: maximum and minimum over evaluations under their old names; never used to decide
+    best_val_tok_acc: float | None = None
+    best_val_loss: float | None = None
+    n_eval: int | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)
+    #: [step, the objective's metric] at each evaluation
+    curve: tuple[tuple[int, float], ...] = ()
+    scores_digest: str | None = None
+    steps: int | None = None
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    wall_seconds: float | None = None
+    startup_seconds: float | None = None
+    peak_memory_mib: float | None = None
+    energy_joule: float | None = None
+    git_commit: str | None = None
+    failure_class: str | None = None
+    #: the error's text, head and tail; whole in error.txt
+    error: str | None = None
+    cached_from: str | None = None
+    #: True when the result was found on disk after the daemon had been down
+    is_recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantFact(RoundFact):
+    """A decision about one variant after one stage, with the numbers that led to it."""
+
+    task: str
+    stage: str
+    config: str
+    protocol: str | None
+    reason: str
+    #: matched delta in the objective's unit, positive is better
+    d_acc: float | None = None
+    sd: float | None = None
+    per_seed: tuple[tuple[int, float], ...] = ()
+    signs: str | None = None
+    #: means over the compared seeds, raw
+    variant_mean: float | None = None
+    baseline_mean: float | None = None
+    is_speed_effect: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantPruned(VariantFact):
+    """Nothing more is spent on the variant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantPromoted(VariantFact):
+    """The variant goes on to the next stage."""
+
+    to_stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantHeld(VariantFact):
+    """The variant has been through its last stage, or nothing can be decided about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictReached(RoundFact):
+    """How a variant fared, in the end."""
+
+    task: str
+    config: str
+    verdict: VerdictName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFinished(RoundFact):
+    """Every variant of the task has its verdict."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundCancelled(RoundFact):
+    """A person cancelled the round; what had finished is kept."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundFinished(RoundFact):
+    """Nothing of the round is left to do."""
+
+    outcome: Literal["finished", "parked", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonFact:
+    """A fact of the daemon's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonStarted(DaemonFact):
+    pid: int
+    version: str
+    boot_id: str
+    devices: tuple[Device, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonStopped(DaemonFact):
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecRejected(DaemonFact):
+    file: str
+    sha256: str
+    #: every problem, each with its path in the file
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePaused(DaemonFact):
+    """Nothing new starts; a run in progress goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueResumed(DaemonFact):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainStarted(DaemonFact):
+    """The run in progress is the last; then the daemon ends."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuDirtied(DaemonFact):
+    """A device did not return to its idle state after a run; nothing starts on it."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuCleared(DaemonFact):
+    device: str
+
+
+Fact = RoundFact | DaemonFact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPrepared:
+    """A worker has prepared its run and waits at the gate."""
+
+    attempt_id: str
+    pid: int
+    start_time: float
+    boot_id: str
+    #: {source, data, versions, parts} as the worker sees them now
+    identity: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvaluated:
+    """A worker reached an evaluation point."""
+
+    attempt_id: str
+    step: int
+    loss: float | None
+    acc: float | None
+    value: float | None
+    train_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerBeat:
+    """A worker is alive."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlinePassed:
+    """Time that was given to a worker is up."""
+
+    attempt_id: str
+    #: "time_budget": the harness should have ended the run itself; "heartbeat": nothing was heard;
+    #: "exit": the worker had finished and should have gone
+    kind: Literal["time_budget", "heartbeat", "exit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A worker said how its run ended (the content of result.json), or could not even prepare it."""
+
+    attempt_id: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerEnded:
+    """A worker's process tree is gone, all of it, and reaped."""
+
+    attempt_id: str
+    #: exit status, negative for a signal
+    returncode: int
+    #: pids that could not be killed (D state)
+    survivors: tuple[int, ...] = ()
+    #: why the daemon ended it; None when it ended by itself
+    ended_by: Literal["time_budget", "hung", "cancelled", "shutdown", "leftover"] | None = None
+    #: last lines of its output, for an error nobody reported
+    output_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecChecked:
+    """A dropped file has been read, parsed and validated in children."""
+
+    file: str
+    sha256: str
+    suffix: str
+    #: Round.to_json(), when there are no problems
+    spec: Mapping[str, Any] | None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestMade:
+    """A person asked for something through `queue/control/`."""
+
+    id: str
+    verb: Literal["pause", "resume", "drain", "cancel", "retry"]
+    round: str | None = None
+    task: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateChanged:
+    """What the daemon sees around it: None where nothing forbids a start, else the reason to wait."""
+
+    #: "gpu", "disk", "window"
+    source: str
+    wait_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutdownRequested:
+    """SIGTERM or SIGINT: stop the run in progress, lose nothing, end."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """The records have been replayed; what was in flight is now decided."""
+
+    #: result.json by attempt id, of runs that finished unheard
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+Input = (
+    WorkerPrepared
+    | RunEvaluated
+    | WorkerBeat
+    | DeadlinePassed
+    | RunResult
+    | WorkerEnded
+    | SpecChecked
+    | RequestMade
+    | GateChanged
+    | ShutdownRequested
+    | Recovered
+)
+Event = Fact | Input
+
+
+def event_name(fact_type: type[Any]) -> str:
+    """`RunFinished` -> `run_finished`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", fact_type.__name__).lower()
+
+
+#: every kind of fact by the name it has in a record
+FACT_TYPES: dict[str, type[Any]] = {
+    event_name(fact_type): fact_type
+    for fact_type in (
+        RoundAccepted,
+        TaskProbed,
+        TaskRebatched,
+        TaskParked,
+        TaskRetried,
+        RunIntended,
+        RunStarted,
+        RunFinished,
+        VariantPruned,
+        VariantPromoted,
+        VariantHeld,
+        VerdictReached,
+        TaskFinished,
+        RoundCancelled,
+        RoundFinished,
+        DaemonStarted,
+        DaemonStopped,
+        SpecRejected,
+        QueuePaused,
+        QueueResumed,
+        DrainStarted,
+        GpuDirtied,
+        GpuCleared,
+    )
+}
+
+
+def to_fields(fact: Fact) -> dict[str, Any]:
+    """The fields of the fact's record, `event` first; without v, seq, ts and crc."""
+    return {"event": event_name(type(fact)), **dataclasses.asdict(fact)}
+
+
+def from_record(record: Mapping[str, Any]) -> Fact | None:
+    """The fact in a record; None for events that change no state (`repaired`, or ones of a newer version).
+
+    Fields this version does not know are left out, so that an older daemon reads newer records.
+    """
+    fact_type = FACT_TYPES.get(record["event"])
+    if fact_type is None:
+        return None
+    known = {
+        f.name: _restored(f.name, record[f.name]) for f in dataclasses.fields(fact_type) if f.name in record
+    }
+    fact: Fact = fact_type(**known)
+    return fact
+
+
+#: numbers that JSON cannot hold, as records spell them
+NON_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
+_NUMBER_FIELDS = {"value", "acc", "loss", "best_val_loss", "best_val_tok_acc", "d_acc", "sd"}
+
+
+def _restored(name: str, value: Any) -> Any:
+    """A field as its dataclass holds it: lists are tuples, non-finite numbers are numbers."""
+    if name in _NUMBER_FIELDS and isinstance(value, str):
+        return NON_FINITE[value]
+    if name == "devices":
+        return tuple(Device(**device) for device in value)
+    if name in ("curve", "per_seed"):
+        return tuple((step, NON_FINITE.get(number, number)) for step, number in value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,137 @@
+"""Where is everything on disk? One object owns every path of a home, another those of a round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The files of one attempt. Folders are named for people; nothing parses the name."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.jsonl"
+
+    @property
+    def output(self) -> Path:
+        return self.root / "out.log"
+
+    @property
+    def error(self) -> Path:
+        return self.root / "error.txt"
+
+    @property
+    def scores(self) -> Path:
+        return self.root / "scores.npy"
+
+    @property
+    def result(self) -> Path:
+        return self.root / "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPaths:
+    """The folder of one round below `results/`."""
+
+    root: Path
+
+    def spec(self, suffix: str) -> Path:
+        """The bytes as accepted; `suffix` is ".toml" or ".json"."""
+        return self.root / f"spec{suffix}"
+
+    @property
+    def resolved(self) -> Path:
+        return self.root / "round.json"
+
+    @property
+    def records(self) -> Path:
+        return self.root / "records.jsonl"
+
+    @property
+    def summary_text(self) -> Path:
+        return self.root / "summary.txt"
+
+    @property
+    def summary_markdown(self) -> Path:
+        return self.root / "summary.md"
+
+    def run(self, folder: str) -> RunPaths:
+        return RunPaths(self.root / "runs" / folder)
+
+
+@dataclass(frozen=True, slots=True)
+class HomePaths:
+    """The folder that holds `queue/`, `results/` and `roundhouse.toml`."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "roundhouse.toml"
+
+    @property
+    def trainers(self) -> Path:
+        return self.root / "trainers"
+
+    @property
+    def queue(self) -> Path:
+        return self.root / "queue"
+
+    @property
+    def active(self) -> Path:
+        return self.queue / "active"
+
+    @property
+    def done(self) -> Path:
+        return self.queue / "done"
+
+    @property
+    def rejected(self) -> Path:
+        return self.queue / "rejected"
+
+    @property
+    def control(self) -> Path:
+        return self.queue / "control"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def lock(self) -> Path:
+        return self.results / "daemon.lock"
+
+    @property
+    def launcher_log(self) -> Path:
+        return self.results / "launcher.log"
+
+    @property
+    def status(self) -> Path:
+        return self.results / "status.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.results / "journal.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        return self.results / "ledger.jsonl"
+
+    @property
+    def cache(self) -> Path:
+        return self.results / "cache"
+
+    def round(self, round_id: str) -> RoundPaths:
+        return RoundPaths(self.results / round_id)
+
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder a daemon needs, parents first."""
+        return (self.queue, self.active, self.done, self.rejected, self.control, self.results, self.cache)
