@@ -15,6 +15,9 @@ Direction = Literal["maximize", "minimize"]
 Outcome = Literal["ok", "pruned", "failed", "timed_out", "cancelled", "lost"]
 VerdictName = Literal["WINNER", "SUGGESTIVE", "NEUTRAL", "LOSER", "INCONCLUSIVE"]
 
+#: failure classes that say something about the variant itself; all others are infrastructure's
+BROKEN_CLASSES = frozenset({"bad_args", "nan", "crash"})
+
 
 class UnmatchedError(ValueError):
     """A delta was asked for between runs of different protocols. Run the baseline at the same protocol."""

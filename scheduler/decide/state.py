@@ -1,0 +1,276 @@
+"""What is known now? The state is a pure fold of facts: the same records give the same state.
+
+What only lives as long as the daemon's process (workers, waits) is in `Live`, and starts empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from policies.evidence import Observation
+from scheduler.decide import events
+from scheduler.rounds.identity import Device, RunKey
+from scheduler.rounds.round import BASELINE, Budget, Round, Task
+
+#: key of the attempts at probing a task
+PROBE_STAGE, PROBE_CONFIG = "probe", "bsz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a run: intended, then started, then finished."""
+
+    intended: events.RunIntended
+    started: events.RunStarted | None = None
+    finished: events.RunFinished | None = None
+
+    @property
+    def id(self) -> str:
+        return self.intended.attempt_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """One task of a round, as far as it has come."""
+
+    task: Task
+    probed: events.TaskProbed | None = None
+    #: every attempt, probes included, by run, in order
+    attempts: Mapping[RunKey, tuple[Attempt, ...]] = field(default_factory=dict)
+    #: decisions by config, in order
+    decisions: Mapping[str, tuple[events.VariantFact, ...]] = field(default_factory=dict)
+    verdicts: Mapping[str, events.VerdictReached] = field(default_factory=dict)
+    parked: events.TaskParked | None = None
+    #: attempts that no longer count, because a person asked for another try
+    forgiven: frozenset[str] = frozenset()
+    is_finished: bool = False
+
+    @property
+    def bsz(self) -> int | None:
+        """Batch size in force: the probed one, or the one the spec names."""
+        if self.probed is not None:
+            return self.probed.bsz
+        return self.task.bsz[0] if self.task.bsz else None
+
+    def budget(self, stage: str) -> Budget:
+        """Budget of `stage`, with calibrated steps where the spec gives only seconds."""
+        declared = next(s.budget for s in self.task.stages if s.name == stage)
+        if self.probed is not None and stage in self.probed.max_steps:
+            return replace(declared, max_steps=self.probed.max_steps[stage])
+        return declared
+
+    def counted(self, key: RunKey) -> tuple[Attempt, ...]:
+        """Attempts at `key` that count, oldest first."""
+        return tuple(a for a in self.attempts.get(key, ()) if a.id not in self.forgiven)
+
+    def observations(self, config: str) -> Iterator[Observation]:
+        """Runs of `config` that ended, newest attempt of each, whatever their protocol."""
+        for key, attempts in self.attempts.items():
+            if key.config == config and key.stage != PROBE_STAGE:
+                finished = next((a.finished for a in reversed(attempts) if a.finished), None)
+                if finished is not None:
+                    yield observation(finished)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundState:
+    """One accepted round."""
+
+    round: Round
+    accepted: events.RoundAccepted
+    tasks: Mapping[str, TaskState]
+    cancelled: events.RoundCancelled | None = None
+    finished: events.RoundFinished | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything of it may still run."""
+        return self.cancelled is None and self.finished is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A process of ours, from its making until it is gone."""
+
+    attempt_id: str
+    device: str
+    #: reached the gate; RunStarted may be recorded
+    is_prepared: bool = False
+    #: the run's end is recorded; the process still has to go
+    is_done: bool = False
+    #: last evaluation, for `status`
+    evaluated: events.RunEvaluated | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What is true only while this daemon lives."""
+
+    workers: Mapping[str, Worker] = field(default_factory=dict)
+    #: reasons not to start anything, by source
+    waits: Mapping[str, str] = field(default_factory=dict)
+    #: "<round>/<task>" of tasks that wait before another try
+    backing_off: frozenset[str] = frozenset()
+    #: why the daemon is ending; None while it is not
+    stopping: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything a decision may depend on."""
+
+    #: in order of acceptance
+    rounds: Mapping[str, RoundState] = field(default_factory=dict)
+    #: device by id; there is one today
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    #: reason of the pause; None when the queue is not paused
+    paused: str | None = None
+    draining: str | None = None
+    #: reason by device that did not come back clean
+    dirty: Mapping[str, str] = field(default_factory=dict)
+    live: Live = field(default_factory=Live)
+
+
+def observation(run: events.RunFinished) -> Observation:
+    """A finished run as policies see it."""
+    return Observation(
+        stage=run.stage,
+        config=run.config,
+        seed=run.seed,
+        slot=run.slot,
+        status=run.status,
+        protocol=run.protocol,
+        value=run.value,
+        loss=run.loss,
+        acc=run.acc,
+        n_eval=run.n_eval,
+        scores_digest=run.scores_digest,
+        curve=run.curve,
+        failure_class=run.failure_class,
+    )
+
+
+def fold(state: State, fact: events.Fact) -> State:
+    """The state after `fact`. Raises ValueError for a fact that cannot follow what is known."""
+    match fact:
+        case events.RoundAccepted():
+            return _with_round(state, fact.round, _accepted(fact))
+        case events.RoundFact():
+            return _with_round(state, fact.round, _fold_round(_round(state, fact), fact))
+        case events.DaemonStarted():
+            devices = {device.id: device for device in fact.devices}
+            return replace(state, devices=devices, draining=None)
+        case events.QueuePaused():
+            return replace(state, paused=fact.reason)
+        case events.QueueResumed():
+            return replace(state, paused=None)
+        case events.DrainStarted():
+            return replace(state, draining=fact.reason)
+        case events.GpuDirtied():
+            return replace(state, dirty={**state.dirty, fact.device: fact.reason})
+        case events.GpuCleared():
+            return replace(state, dirty={k: v for k, v in state.dirty.items() if k != fact.device})
+        case _:
+            return state
+
+
+def _round(state: State, fact: events.RoundFact) -> RoundState:
+    if fact.round not in state.rounds:
+        raise ValueError(f"{type(fact).__name__} for round {fact.round!r}, which was never accepted")
+    return state.rounds[fact.round]
+
+
+def _with_round(state: State, round_id: str, round_state: RoundState) -> State:
+    return replace(state, rounds={**state.rounds, round_id: round_state})
+
+
+def _accepted(fact: events.RoundAccepted) -> RoundState:
+    accepted = Round.from_json(fact.spec)
+    return RoundState(
+        round=accepted,
+        accepted=fact,
+        tasks={task.name: TaskState(task=task) for task in accepted.tasks},
+    )
+
+
+def _fold_round(current: RoundState, fact: events.RoundFact) -> RoundState:
+    match fact:
+        case events.RoundCancelled():
+            return replace(current, cancelled=fact)
+        case events.RoundFinished():
+            return replace(current, finished=fact)
+        case events.TaskRetried():
+            current = replace(current, finished=None)
+    name = getattr(fact, "task", None)
+    if name not in current.tasks:
+        raise ValueError(f"{type(fact).__name__} for task {name!r}, which round {fact.round!r} has not")
+    return replace(current, tasks={**current.tasks, name: _fold_task(current.tasks[name], fact)})
+
+
+def _fold_task(task: TaskState, fact: events.RoundFact) -> TaskState:
+    match fact:
+        case events.RunIntended():
+            attempts = (*task.attempts.get(fact.key, ()), Attempt(intended=fact))
+            return replace(task, attempts={**task.attempts, fact.key: attempts})
+        case events.RunStarted() | events.RunFinished():
+            return _with_attempt(task, fact)
+        case events.TaskProbed():
+            return replace(task, probed=fact)
+        case events.TaskRebatched():
+            return _rebatched(task, fact)
+        case events.TaskParked():
+            return replace(task, parked=fact)
+        case events.TaskRetried():
+            failed = {a.id for tries in task.attempts.values() for a in tries if _has_failed(a)}
+            return replace(task, parked=None, is_finished=False, forgiven=task.forgiven | failed)
+        case events.VariantFact():
+            decisions = (*task.decisions.get(fact.config, ()), fact)
+            return replace(task, decisions={**task.decisions, fact.config: decisions})
+        case events.VerdictReached():
+            return replace(task, verdicts={**task.verdicts, fact.config: fact})
+        case events.TaskFinished():
+            return replace(task, is_finished=True)
+        case _:
+            raise ValueError(f"{type(fact).__name__} is no fact of a task")
+
+
+def _has_failed(attempt: Attempt) -> bool:
+    return attempt.finished is not None and attempt.finished.status in ("failed", "lost")
+
+
+def _with_attempt(task: TaskState, fact: events.RunStarted | events.RunFinished) -> TaskState:
+    attempts = list(task.attempts.get(fact.key, ()))
+    for index, attempt in enumerate(attempts):
+        if attempt.id == fact.attempt_id and attempt.finished is None:
+            attempts[index] = (
+                replace(attempt, started=fact)
+                if isinstance(fact, events.RunStarted)
+                else replace(attempt, finished=fact)
+            )
+            return replace(task, attempts={**task.attempts, fact.key: tuple(attempts)})
+    raise ValueError(f"{type(fact).__name__} for {fact.attempt_id}, which is not open")
+
+
+def _rebatched(task: TaskState, fact: events.TaskRebatched) -> TaskState:
+    """A new protocol: finished runs are kept but no longer match, and every decision is open again."""
+    steps = task.probed.max_steps if task.probed is not None else {}
+    probed = events.TaskProbed(
+        round=fact.round, task=fact.task, bsz=fact.bsz, max_steps=steps, reason=fact.reason
+    )
+    return replace(task, probed=probed, decisions={}, verdicts={}, is_finished=False)
+
+
+def open_attempts(state: State) -> Iterator[tuple[RoundState, TaskState, Attempt]]:
+    """Attempts that were intended or started and have no end."""
+    for round_state in state.rounds.values():
+        for task in round_state.tasks.values():
+            for attempts in task.attempts.values():
+                for attempt in attempts:
+                    if attempt.finished is None:
+                        yield round_state, task, attempt
+
+
+def configs(task: Task) -> tuple[str, ...]:
+    """Baseline first, then the variants in file order."""
+    return (BASELINE, *(variant.name for variant in task.variants))
