@@ -1,8 +1,8 @@
 """Is the variant at least `min_delta` better than the matched baseline? Prune at once if not, else promote.
 
-The rule of hand-run searches, with the baseline run at every stage where a delta is needed. All listed seeds
-run at every stage, and the mean over them decides. It selects and judges on the same seeds, so its best verdict
-is SUGGESTIVE.
+The rule of hand-run searches, with the baseline run at every stage where a delta is needed. All listed
+seeds run at every stage, and the mean over them decides. It selects and judges on the same seeds, so its
+best verdict is SUGGESTIVE.
 """
 
 from __future__ import annotations

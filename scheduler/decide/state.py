@@ -202,7 +202,7 @@ def _fold_round(current: RoundState, fact: events.RoundFact) -> RoundState:
             return replace(current, finished=fact)
         case events.TaskRetried():
             current = replace(current, finished=None)
-    name = getattr(fact, "task", None)
+    name: str = getattr(fact, "task", "")
     if name not in current.tasks:
         raise ValueError(f"{type(fact).__name__} for task {name!r}, which round {fact.round!r} has not")
     return replace(current, tasks={**current.tasks, name: _fold_task(current.tasks[name], fact)})
@@ -222,8 +222,7 @@ def _fold_task(task: TaskState, fact: events.RoundFact) -> TaskState:
         case events.TaskParked():
             return replace(task, parked=fact)
         case events.TaskRetried():
-            failed = {a.id for tries in task.attempts.values() for a in tries if _has_failed(a)}
-            return replace(task, parked=None, is_finished=False, forgiven=task.forgiven | failed)
+            return _retried(task)
         case events.VariantFact():
             decisions = (*task.decisions.get(fact.config, ()), fact)
             return replace(task, decisions={**task.decisions, fact.config: decisions})
@@ -233,6 +232,20 @@ def _fold_task(task: TaskState, fact: events.RoundFact) -> TaskState:
             return replace(task, is_finished=True)
         case _:
             raise ValueError(f"{type(fact).__name__} is no fact of a task")
+
+
+def _retried(task: TaskState) -> TaskState:
+    """Failures are forgiven, and what was decided because of them is open again."""
+    failed = [attempt for tries in task.attempts.values() for attempt in tries if _has_failed(attempt)]
+    reopened = {attempt.intended.config for attempt in failed}
+    return replace(
+        task,
+        parked=None,
+        is_finished=False,
+        forgiven=task.forgiven | {attempt.id for attempt in failed},
+        decisions={config: facts for config, facts in task.decisions.items() if config not in reopened},
+        verdicts={config: fact for config, fact in task.verdicts.items() if config not in reopened},
+    )
 
 
 def _has_failed(attempt: Attempt) -> bool:
