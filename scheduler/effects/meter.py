@@ -1,0 +1,164 @@
+"""What did a run take of the GPU? A thread samples the device, and only while a run is on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scheduler.effects.gpu import GpuLostError
+from scheduler.effects.gpu_sharing import GpuReading
+
+PERIOD_SECONDS = 1.0
+#: how long `stop` waits for a last sample; a driver that hangs longer costs the run's tail, not the loop
+LAST_SAMPLE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one attempt took of its device. None where the device does not tell."""
+
+    #: above the memory that was in use without the run
+    peak_memory_mib: float | None = None
+    #: of the whole device, its idle power included
+    energy_joule: float | None = None
+    #: from `start` to `stop`
+    seconds: float = 0.0
+    #: share of the time in which any kernel ran, 0..1
+    busy_share: float | None = None
+    #: why samples are missing, when the device was lost on the way
+    error: str | None = None
+
+
+class Tally:
+    """Sums the readings of one attempt."""
+
+    def __init__(self, *, idle_memory_mib: float) -> None:
+        self._idle_memory_mib = idle_memory_mib
+        self._first: GpuReading | None = None
+        self._last: GpuReading | None = None
+        self._peak_memory_mib: float | None = None
+        self._integrated_joule: float | None = None
+        self._busy_seconds: float | None = None
+        self.error: str | None = None
+
+    def add(self, reading: GpuReading) -> None:
+        if reading.memory_used_mib is not None:
+            above_idle = max(0.0, reading.memory_used_mib - self._idle_memory_mib)
+            self._peak_memory_mib = max(self._peak_memory_mib or 0.0, above_idle)
+        if self._last is not None:
+            self._integrate(self._last, reading)
+        self._first = self._first or reading
+        self._last = reading
+
+    def _integrate(self, before: GpuReading, after: GpuReading) -> None:
+        seconds = after.time - before.time
+        if before.power_watt is not None and after.power_watt is not None:
+            joule = (before.power_watt + after.power_watt) / 2 * seconds
+            self._integrated_joule = (self._integrated_joule or 0.0) + joule
+        if after.utilisation_percent is not None:
+            # The driver's figure speaks of the time just before it was read.
+            busy = after.utilisation_percent / 100 * seconds
+            self._busy_seconds = (self._busy_seconds or 0.0) + busy
+
+    def usage(self, seconds: float) -> Usage:
+        return Usage(
+            peak_memory_mib=self._peak_memory_mib,
+            energy_joule=self._energy_joule(),
+            seconds=seconds,
+            busy_share=self._busy_share(),
+            error=self.error,
+        )
+
+    def _energy_joule(self) -> float | None:
+        """By the device's own counter; by its power where it has none or was reset on the way."""
+        if self._first is None or self._last is None or self._first is self._last:
+            return None
+        begin, end = self._first.energy_joule, self._last.energy_joule
+        if begin is not None and end is not None and end >= begin:
+            return end - begin
+        return self._integrated_joule
+
+    def _busy_share(self) -> float | None:
+        if self._first is None or self._last is None or self._busy_seconds is None:
+            return None
+        sampled_seconds = self._last.time - self._first.time
+        return self._busy_seconds / sampled_seconds if sampled_seconds > 0 else None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Attempt:
+    tally: Tally
+    started_at: float
+    #: set by `stop`; the next sample that begins after it is the last
+    is_stopping: bool = False
+    is_stopped: bool = False
+
+
+class Meter:
+    """Measures attempts on one device. `start` and `stop` never wait for the driver longer than
+    LAST_SAMPLE_SECONDS, and between runs there is neither a thread nor a question to the driver."""
+
+    def __init__(self, read: Callable[[], GpuReading], *, period_seconds: float = PERIOD_SECONDS) -> None:
+        self._read = read
+        self._period_seconds = period_seconds
+        self._attempts: dict[str, _Attempt] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def start(self, attempt_id: str, *, idle_memory_mib: float = 0.0) -> None:
+        """Sample from now on; `idle_memory_mib` is what the device holds without the run."""
+        with self._changed:
+            self._attempts[attempt_id] = _Attempt(
+                tally=Tally(idle_memory_mib=idle_memory_mib), started_at=time.monotonic()
+            )
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._sample, name="gpu-meter", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def stop(self, attempt_id: str) -> Usage:
+        """What was measured since `start`. An attempt that was never started has used nothing."""
+        with self._changed:
+            attempt = self._attempts.get(attempt_id)
+            if attempt is None:
+                return Usage()
+            seconds = time.monotonic() - attempt.started_at
+            attempt.is_stopping = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: attempt.is_stopped, timeout=LAST_SAMPLE_SECONDS)
+            self._attempts.pop(attempt_id, None)
+            self._changed.notify_all()
+            return attempt.tally.usage(seconds)
+
+    def _sample(self) -> None:
+        while True:
+            with self._changed:
+                if not self._attempts:
+                    self._thread = None
+                    return
+                attempts = list(self._attempts.values())
+                stopping = [attempt for attempt in attempts if attempt.is_stopping]
+            reading, error = self._read_or_error()
+            with self._changed:
+                for attempt in attempts:
+                    if reading is not None and not attempt.is_stopped:
+                        attempt.tally.add(reading)
+                    attempt.tally.error = attempt.tally.error or error
+                for attempt in stopping:
+                    attempt.is_stopped = True
+                self._changed.notify_all()
+                self._changed.wait_for(self._is_news, timeout=self._period_seconds)
+
+    def _is_news(self) -> bool:
+        """Nothing is left to measure, or somebody waits for a last sample."""
+        return not self._attempts or any(
+            attempt.is_stopping and not attempt.is_stopped for attempt in self._attempts.values()
+        )
+
+    def _read_or_error(self) -> tuple[GpuReading | None, str | None]:
+        try:
+            return self._read(), None
+        except GpuLostError as error:
+            return None, str(error)
