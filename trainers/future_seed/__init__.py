@@ -1,0 +1,53 @@
+"""Does seeding each layer with what the layer below has read let a causal RNN use what stands to its right?
+
+Future-Seed on RWKV-7, trained from scratch on generated tasks. Importing this package imports neither torch
+nor numpy; preparing and training do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from trainers.contract import Context, Evaluation
+from trainers.future_seed.config import Config, fingerprint
+
+if TYPE_CHECKING:
+    from trainers.future_seed.training import Prepared
+
+__all__ = ["DISTRIBUTIONS", "Config", "cost", "fingerprint", "full_step", "prepare", "train"]
+
+#: numpy makes the examples; the recurrence on CUDA is flash-linear-attention's where it is installed
+DISTRIBUTIONS = ("torch", "numpy", "flash-linear-attention")
+
+
+def prepare(config: Config, context: Context) -> Prepared:
+    """The model, the evaluation set and the first weights, on the CPU. Writes nothing."""
+    from trainers.future_seed import training
+
+    return training.prepare(config, context)
+
+
+def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
+    """Train on `context.device`; an evaluation at every fixed point, the last at `context.max_steps`."""
+    from trainers.future_seed import training
+
+    return training.train(prepared, context)
+
+
+def full_step(config: Config, context: Context) -> None:
+    """One step and one evaluation batch at the longest sequence, so that a batch size that fits is known."""
+    from trainers.future_seed import training
+
+    training.full_step(config, context)
+
+
+def cost(config: Config) -> float:
+    """Relative cost of a step: multiplications per example, with a surcharge for the seeds' gradients."""
+    channels, rank = config.d_model, config.lora_rank or config.default_lora_rank
+    per_position = 12 * channels**2 + 8 * channels * rank + 4 * channels * config.head_size
+    passes = 1 if config.layout == "infill" else 2
+    seeded = 0.0 if config.gate == "none" else 0.02 * (config.n_layer - max(1, config.layer_start))
+    if config.detach:
+        seeded /= 2
+    return float(config.n_layer * per_position * config.n_token * passes) * (1 + seeded)

@@ -1,0 +1,85 @@
+"""How good is the model on the frozen evaluation set?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainers.future_seed.batches import Batch, as_batch
+from trainers.future_seed.config import Config
+from trainers.future_seed.tasks import Examples
+from trainers.future_seed.tasks.ceilings import ceilings_of_side_4
+
+#: positions in an evaluation batch; bounds its memory whatever the examples' length
+BATCH_POSITIONS = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """The scores of one evaluation."""
+
+    #: nat per masked cell
+    loss: float
+    #: float32 [example]: the share of its masked cells that are right
+    scores: np.ndarray
+    #: share of examples in which every masked cell is right
+    exact_solve: float
+    #: standard error of the mean score, clustered by solution
+    acc_se: float
+
+    @property
+    def acc(self) -> float:
+        return float(self.scores.mean(dtype=np.float64))
+
+
+@torch.no_grad()
+def measure(logits_of: Callable[[Batch], Tensor], examples: Examples, device: torch.device) -> Measurement:
+    """Scores over the masked cells of `examples`, in batches."""
+    losses, scores = [], []
+    size = max(1, BATCH_POSITIONS // examples.tokens.shape[1])
+    for batch in as_batch(examples).split(size):
+        batch = batch.to(device)
+        logits = logits_of(batch)
+        losses.append(masked_loss(logits, batch).cpu())
+        right = (logits.argmax(dim=-1) == batch.tokens) & batch.masked
+        scores.append((right.sum(dim=1) / batch.masked.sum(dim=1)).float().cpu())
+    all_scores = torch.cat(scores).numpy()
+    return Measurement(
+        loss=float(torch.cat(losses).double().mean()),
+        scores=all_scores,
+        exact_solve=float((all_scores == 1).mean()),
+        acc_se=clustered_standard_error(all_scores, examples.clusters),
+    )
+
+
+def masked_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """[example]: mean cross-entropy over the masked cells, nat."""
+    loss = functional.cross_entropy(logits.flatten(0, 1).float(), batch.tokens.flatten(), reduction="none")
+    loss = loss.view(batch.tokens.shape) * batch.masked
+    return loss.sum(dim=1) / batch.masked.sum(dim=1)
+
+
+def clustered_standard_error(scores: np.ndarray, clusters: np.ndarray) -> float:
+    """Standard error of the mean when scores of one cluster are correlated; nan for a single cluster."""
+    sums = np.bincount(clusters, weights=scores - scores.mean(dtype=np.float64))
+    count = len(np.unique(clusters))
+    if count < 2:
+        return float("nan")
+    return float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(scores))
+
+
+def ceilings(config: Config) -> dict[str, float]:
+    """The exact ceilings of the task where they are known and apply.
+
+    They hold for cells that are filled at once. In the layout `prompt` the answer pass knows the true values
+    of earlier cells, masked ones included, so they do not apply.
+    """
+    if config.task != "sudoku" or config.side != 4 or config.layout != "infill":
+        return {}
+    bounds = ceilings_of_side_4(config.masked, config.mask)
+    return {"ceiling_left": bounds.left, "ceiling_all": bounds.all}

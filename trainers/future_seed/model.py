@@ -1,0 +1,189 @@
+"""What is RWKV-7, named as in its published checkpoints, and where does Future-Seed enter?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainers.future_seed.kernel import Kernel, wkv7
+from trainers.future_seed.seeding import FutureSeed
+
+#: added to the variance in the norm over a head; published checkpoints were trained with it
+HEAD_NORM_EPSILON = 64e-5
+
+#: exp(-0.5): log w = -DECAY_LIMIT * sigmoid(x), so that w lies in [0.545, 1)
+DECAY_LIMIT = 0.6065306597126334
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """The sizes of a model; all of them can be read from a checkpoint."""
+
+    n_vocab: int
+    d_model: int
+    n_layer: int
+    head_size: int
+    d_ffn: int
+    rank_w: int
+    rank_a: int
+    rank_v: int
+    rank_g: int
+
+    @property
+    def n_head(self) -> int:
+        return self.d_model // self.head_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerState:
+    """What a layer carries from one pass to the next over the same text."""
+
+    #: [batch, head, D, D], terminal state of the recurrence
+    wkv: Tensor
+    #: [batch, channel], the last position that the time mix has read
+    att_shift: Tensor
+    #: [batch, channel], the last position that the channel mix has read
+    ffn_shift: Tensor
+
+
+class Rwkv7(nn.Module):
+    """The language model. `future_seed` is None for the published model, which is causal."""
+
+    def __init__(self, shape: ModelShape, future_seed: FutureSeed | None = None) -> None:
+        super().__init__()
+        self.shape = shape
+        self.emb = nn.Embedding(shape.n_vocab, shape.d_model)
+        self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.n_layer))
+        self.ln_out = nn.LayerNorm(shape.d_model)
+        self.head = nn.Linear(shape.d_model, shape.n_vocab, bias=False)
+        self.future_seed = future_seed
+        self.kernel: Kernel = "wy"
+
+    def forward(
+        self, tokens: Tensor, states: list[LayerState] | None = None
+    ) -> tuple[Tensor, list[LayerState]]:
+        """Logits [batch, time, vocabulary] and the terminal states, from `states` where they are given.
+
+        Layers are seeded only in a pass that starts without states: a pass that continues is causal.
+        """
+        x = self.blocks[0].ln0(self.emb(tokens))
+        v_first: Tensor | None = None
+        terminal: list[LayerState] = []
+        for layer, block in enumerate(self.blocks):
+            before = None if states is None else states[layer]
+            wkv = None if before is None else before.wkv
+            if states is None and self.future_seed is not None and terminal:
+                wkv = self.future_seed(layer, terminal[-1].wkv, x[:, -1])
+            x, v_first, after = block(x, v_first, before, wkv, self.kernel)
+            terminal.append(after)
+        return self.head(self.ln_out(x)), terminal
+
+
+class Block(nn.Module):
+    """Time mix and channel mix, each around the residual stream."""
+
+    def __init__(self, shape: ModelShape, layer: int) -> None:
+        super().__init__()
+        if layer == 0:
+            self.ln0 = nn.LayerNorm(shape.d_model)
+        self.ln1 = nn.LayerNorm(shape.d_model)
+        self.ln2 = nn.LayerNorm(shape.d_model)
+        self.att = TimeMix(shape, layer)
+        self.ffn = ChannelMix(shape)
+
+    def forward(
+        self,
+        x: Tensor,
+        v_first: Tensor | None,
+        before: LayerState | None,
+        wkv: Tensor | None,
+        kernel: Kernel,
+    ) -> tuple[Tensor, Tensor, LayerState]:
+        normed = self.ln1(x)
+        shifts = (None, None) if before is None else (before.att_shift, before.ffn_shift)
+        y, v_first, wkv = self.att(normed, v_first, shifts[0], wkv, kernel)
+        x = x + y
+        normed_ffn = self.ln2(x)
+        x = x + self.ffn(normed_ffn, shifts[1])
+        after = LayerState(wkv=wkv, att_shift=normed[:, -1], ffn_shift=normed_ffn[:, -1])
+        return x, v_first, after
+
+
+class TimeMix(nn.Module):
+    """The recurrence and what surrounds it: token shift, adapters, norm per head, bonus, output gate."""
+
+    def __init__(self, shape: ModelShape, layer: int) -> None:
+        super().__init__()
+        self.n_head, self.head_size = shape.n_head, shape.head_size
+        channels = shape.d_model
+        for name in ("x_r", "x_w", "x_k", "x_v", "x_a", "x_g", "w0", "a0", "k_k", "k_a"):
+            setattr(self, name, nn.Parameter(torch.empty(1, 1, channels)))
+        ranks = {"w": shape.rank_w, "a": shape.rank_a, "g": shape.rank_g}
+        # Layer 0 has no v of an earlier layer to mix in.
+        if layer > 0:
+            self.v0 = nn.Parameter(torch.empty(1, 1, channels))
+            ranks["v"] = shape.rank_v
+        for name, rank in ranks.items():
+            setattr(self, f"{name}1", nn.Parameter(torch.empty(channels, rank)))
+            setattr(self, f"{name}2", nn.Parameter(torch.empty(rank, channels)))
+        self.r_k = nn.Parameter(torch.empty(self.n_head, self.head_size))
+        self.receptance = nn.Linear(channels, channels, bias=False)
+        self.key = nn.Linear(channels, channels, bias=False)
+        self.value = nn.Linear(channels, channels, bias=False)
+        self.output = nn.Linear(channels, channels, bias=False)
+        self.ln_x = nn.GroupNorm(self.n_head, channels, eps=HEAD_NORM_EPSILON)
+
+    def forward(
+        self,
+        x: Tensor,
+        v_first: Tensor | None,
+        shift: Tensor | None,
+        wkv: Tensor | None,
+        kernel: Kernel,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        batch, steps, channels = x.shape
+        difference = _shifted(x, shift) - x
+        mixes = torch.cat((self.x_r, self.x_w, self.x_k, self.x_v, self.x_a, self.x_g))
+        xr, xw, xk, xv, xa, xg = torch.addcmul(x, difference, mixes.unsqueeze(1)).unbind(0)
+
+        r, k, v = self.receptance(xr), self.key(xk), self.value(xv)
+        log_w = -DECAY_LIMIT * torch.sigmoid((self.w0 + torch.tanh(xw @ self.w1) @ self.w2).float())
+        a = torch.sigmoid(self.a0 + (xa @ self.a1) @ self.a2)
+        g = torch.sigmoid(xg @ self.g1) @ self.g2
+        if v_first is None:
+            v_first = v
+        else:
+            v = v + (v_first - v) * torch.sigmoid(self.v0 + (xv @ self.v1) @ self.v2)
+
+        heads = (batch, steps, self.n_head, self.head_size)
+        kk = functional.normalize((k * self.k_k).view(heads), dim=-1)
+        k = k * (1 + (a - 1) * self.k_a)
+        r, k, v, a = r.view(heads), k.view(heads), v.view(heads), a.view(heads)
+        y, wkv = wkv7(r, log_w.view(heads), k, v, -kk, kk * a, wkv, kernel=kernel)
+        y = self.ln_x(y.reshape(batch * steps, channels)).view(batch, steps, channels)
+        bonus = ((r * k * self.r_k).sum(dim=-1, keepdim=True) * v).view(batch, steps, channels)
+        return self.output((y + bonus) * g), v_first, wkv
+
+
+class ChannelMix(nn.Module):
+    """Token shift, then two matrices around a squared ReLU."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.x_k = nn.Parameter(torch.empty(1, 1, shape.d_model))
+        self.key = nn.Linear(shape.d_model, shape.d_ffn, bias=False)
+        self.value = nn.Linear(shape.d_ffn, shape.d_model, bias=False)
+
+    def forward(self, x: Tensor, shift: Tensor | None) -> Tensor:
+        k = self.key(torch.addcmul(x, _shifted(x, shift) - x, self.x_k))
+        return self.value(torch.relu(k).square())
+
+
+def _shifted(x: Tensor, before: Tensor | None) -> Tensor:
+    """`x` one position later, with `before` (zero if None) in front."""
+    if before is None:
+        return functional.pad(x[:, :-1], (0, 0, 1, 0))
+    return torch.cat((before.unsqueeze(1), x[:, :-1]), dim=1)

@@ -1,0 +1,197 @@
+"""How is a model trained on a generated task, and when is it measured?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainers.contract import BadArgumentsError, Context, Evaluation
+from trainers.future_seed.batches import Batch, evaluation_set, training_batches
+from trainers.future_seed.config import N_EVAL, Config
+from trainers.future_seed.initial import initialise
+from trainers.future_seed.kernel import choose_kernel
+from trainers.future_seed.layouts import Layout
+from trainers.future_seed.measure import ceilings, masked_loss, measure
+from trainers.future_seed.model import ModelShape, Rwkv7
+from trainers.future_seed.optimizer import learning_rate_factor, make_optimizer, set_learning_rates
+from trainers.future_seed.seeding import FutureSeed
+from trainers.future_seed.tasks import Examples, Task, make_task
+
+#: examples in a training batch where the context leaves it open
+BSZ = 32
+
+#: evaluations of a run where the context leaves their points open
+EVALUATIONS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What training begins with, on the CPU. `train` uses it up."""
+
+    config: Config
+    task: Task
+    layout: Layout
+    model: Rwkv7
+    #: the frozen evaluation set; `clusters` names the solution that each example was made from
+    examples: Examples
+    #: the best that any model can reach, by name, where it is known
+    ceilings: Mapping[str, float]
+
+
+def prepare(config: Config, context: Context) -> Prepared:
+    """Evaluation set and initial weights. Equal arguments and seed give equal bits."""
+    torch.set_num_threads(context.threads)
+    task = make_task(config)
+    # The task's values come first in the vocabulary, then the two tokens of the layout.
+    layout = Layout(name=config.layout, mask_token=task.n_value, answer_token=task.n_value + 1)
+    model = make_model(config, n_vocab=task.n_value + 2)
+    initialise(model, torch.Generator().manual_seed(context.seed))
+    return Prepared(
+        config=config,
+        task=task,
+        layout=layout,
+        model=model,
+        examples=evaluation_set(task, context.n_eval or config.n_eval or N_EVAL),
+        ceilings=ceilings(config),
+    )
+
+
+def make_model(config: Config, *, n_vocab: int) -> Rwkv7:
+    """The model with uninitialised weights; the gates have their initial values."""
+    rank = config.lora_rank or config.default_lora_rank
+    shape = ModelShape(
+        n_vocab=n_vocab,
+        d_model=config.d_model,
+        n_layer=config.n_layer,
+        head_size=config.head_size,
+        d_ffn=4 * config.d_model,
+        rank_w=rank,
+        rank_a=rank,
+        rank_v=rank,
+        rank_g=rank,
+    )
+    if config.gate == "none":
+        return Rwkv7(shape)
+    seeds = FutureSeed(config, n_layer=config.n_layer, n_head=config.n_head, d_model=config.d_model)
+    return Rwkv7(shape, seeds)
+
+
+def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
+    """Evaluations at the fixed points, the last at `max_steps`. Writes no file."""
+    max_steps = context.max_steps
+    if max_steps is None or max_steps < 1:
+        raise BadArgumentsError(f"max_steps is {max_steps}: future_seed needs a number of steps, at least 1")
+    points = evaluation_points(max_steps, context.eval_every)
+    with reproducibly(context):
+        run = Run(prepared, context)
+        batches = training_batches(prepared.task, seed=context.seed, bsz=context.bsz or BSZ)
+        for step in range(1, max_steps + 1):
+            factor = learning_rate_factor(prepared.config, step, max_steps)
+            run.step(next(batches), factor)
+            if step in points:
+                yield run.evaluation(step)
+
+
+def full_step(config: Config, context: Context) -> None:
+    """A step and an evaluation, as in a run; raises what they raise."""
+    prepared = prepare(config, context)
+    batches = training_batches(prepared.task, seed=context.seed, bsz=context.bsz or BSZ)
+    with reproducibly(context):
+        run = Run(prepared, context)
+        run.step(next(batches), 1.0)
+        run.evaluation(1)
+
+
+def evaluation_points(max_steps: int, eval_every: int | None) -> frozenset[int]:
+    """The steps after which the model is measured: multiples of `eval_every`, and the last step.
+
+    They depend on nothing but the arguments: what is compared is measured at the same points.
+    """
+    every = eval_every or max(1, max_steps // EVALUATIONS)
+    return frozenset((*range(every, max_steps, every), max_steps))
+
+
+@contextmanager
+def reproducibly(context: Context) -> Iterator[None]:
+    """Within, the same seed gives the same bits on the same device, as far as torch can promise it.
+
+    What has no deterministic form on a CUDA device warns instead of failing the run.
+    """
+    torch.set_num_threads(context.threads)
+    on_cuda = context.device.startswith("cuda")
+    if on_cuda:
+        # cuBLAS reads it when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    enabled_before = torch.are_deterministic_algorithms_enabled()
+    warn_only_before = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill_before = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=on_cuda)
+    # It would write NaN into every new tensor first; nothing here reads memory before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled_before, warn_only=warn_only_before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill_before
+
+
+class Run:
+    """A model in training on its device."""
+
+    def __init__(self, prepared: Prepared, context: Context) -> None:
+        self.prepared = prepared
+        self.config = prepared.config
+        self.device = torch.device(context.device)
+        self.dtype = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float32
+        self.model = prepared.model.to(self.device)
+        self.model.kernel, why = choose_kernel(self.device, self.dtype)
+        print(f"kernel {self.model.kernel}: {why}", flush=True)
+        self.optimizer = make_optimizer(self.model, self.config)
+        self.losses: list[Tensor] = []
+
+    def step(self, batch: Batch, factor: float) -> None:
+        """One step of the optimizer at `factor` times the peak learning rates."""
+        batch = batch.to(self.device)
+        loss = masked_loss(self.logits(batch), batch).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
+        set_learning_rates(self.optimizer, factor)
+        self.optimizer.step()
+        # Not read here: on a CUDA device that would wait for the step.
+        self.losses.append(loss.detach())
+
+    def logits(self, batch: Batch) -> Tensor:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.prepared.layout.logits(self.model, batch)
+
+    def evaluation(self, step: int) -> Evaluation:
+        """The state of the run after `step` steps, on the frozen evaluation set."""
+        measured = measure(self.logits, self.prepared.examples, self.device)
+        train_loss = float(torch.stack(self.losses).mean())
+        self.losses.clear()
+        extra = {
+            "exact_solve": measured.exact_solve,
+            "acc_se": measured.acc_se,
+            "train_loss": train_loss,
+            **self.prepared.ceilings,
+            **self._gates(),
+        }
+        return Evaluation(
+            step=step, loss=measured.loss, acc=measured.acc, scores=measured.scores, extra=extra
+        )
+
+    def _gates(self) -> dict[str, float]:
+        """The gates by layer where they are numbers, or what they are without their input."""
+        seeds = self.model.future_seed
+        if seeds is None:
+            return {}
+        return {
+            f"gate_l{seeds.first + index}": float(gate)
+            for index, gate in enumerate(torch.sigmoid(seeds.alpha.detach()))
+        }
