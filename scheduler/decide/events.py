@@ -15,6 +15,10 @@ from typing import Any, Literal
 from policies.evidence import Outcome, VerdictName
 from scheduler.rounds.identity import Device, RunKey, attempt_id
 
+DeadlineKind = Literal["time_budget", "heartbeat", "exit", "backoff"]
+#: why the daemon ended a worker; "leftover": it had finished its run and did not go
+EndedBy = Literal["time_budget", "hung", "cancelled", "shutdown", "leftover"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundFact:
@@ -326,10 +330,11 @@ class WorkerBeat:
 class DeadlinePassed:
     """Time that was given to a worker is up."""
 
+    #: the attempt; for "backoff", "<round>/<task>"
     attempt_id: str
     #: "time_budget": the harness should have ended the run itself; "heartbeat": nothing was heard;
-    #: "exit": the worker had finished and should have gone
-    kind: Literal["time_budget", "heartbeat", "exit"]
+    #: "exit": the worker had finished and should have gone; "backoff": a task may try again
+    kind: DeadlineKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,9 +355,11 @@ class WorkerEnded:
     #: pids that could not be killed (D state)
     survivors: tuple[int, ...] = ()
     #: why the daemon ended it; None when it ended by itself
-    ended_by: Literal["time_budget", "hung", "cancelled", "shutdown", "leftover"] | None = None
+    ended_by: EndedBy | None = None
     #: last lines of its output, for an error nobody reported
     output_tail: str = ""
+    #: what the device still holds although the processes are gone, in words; None when it is clean
+    kept_memory: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,6 +407,8 @@ class Recovered:
 
     #: result.json by attempt id, of runs that finished unheard
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: seconds from its start to its last sign of life, by attempt id
+    wall_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 Input = (

@@ -60,6 +60,12 @@ class TaskState:
             return replace(declared, max_steps=self.probed.max_steps[stage])
         return declared
 
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether a person's retry would change anything: it is parked, or a run of it failed."""
+        tries = (attempt for attempts in self.attempts.values() for attempt in attempts)
+        return self.parked is not None or any(_has_failed(a) and a.id not in self.forgiven for a in tries)
+
     def counted(self, key: RunKey) -> tuple[Attempt, ...]:
         """Attempts at `key` that count, oldest first."""
         return tuple(a for a in self.attempts.get(key, ()) if a.id not in self.forgiven)
@@ -95,12 +101,12 @@ class Worker:
 
     attempt_id: str
     device: str
-    #: reached the gate; RunStarted may be recorded
-    is_prepared: bool = False
+    #: set when it has reached the gate; RunStarted may then be recorded
+    prepared: events.WorkerPrepared | None = None
     #: the run's end is recorded; the process still has to go
     is_done: bool = False
-    #: last evaluation, for `status`
-    evaluated: events.RunEvaluated | None = None
+    #: evaluations heard, in order
+    evaluations: tuple[events.RunEvaluated, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,135 @@
+"""What may a decision ask for? Imperatives that the daemon performs, in the order given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scheduler.decide.events import DeadlinePassed, EndedBy, Fact, RunIntended, RunStarted
+from scheduler.rounds.round import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Make the fact durable; it is folded and decided upon before any other event."""
+
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartWorker:
+    """Make a gated worker that prepares the run. Only after its RunIntended is on disk."""
+
+    intended: RunIntended
+    task: Task
+    #: the config to prepare; for a probe, the costliest one's
+    config: Mapping[str, Any]
+    is_probe: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGate:
+    """Let a prepared worker train. Only after its RunStarted is on disk."""
+
+    started: RunStarted
+    intended: RunIntended
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseWorker:
+    """Tell a worker that nothing more is wanted of it."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndWorker:
+    """End a worker and all its children: SIGTERM, grace, SIGKILL."""
+
+    attempt_id: str
+    ended_by: EndedBy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDeadline:
+    """Post `event` after `seconds` on the monotonic clock; replaces the deadline of the same key."""
+
+    key: str
+    seconds: float
+    event: DeadlinePassed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelDeadlines:
+    """Forget every deadline of an attempt."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptSpec:
+    """Make the spec's bytes and the resolved round durable, then record RoundAccepted."""
+
+    sha256: str
+    file: str
+    suffix: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectSpec:
+    """Move the file to `queue/rejected/` with every problem beside it."""
+
+    file: str
+    sha256: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveSpec:
+    """Move a spec file on: from the inbox to `active/`, or from there to `done/`."""
+
+    round: str
+    file: str
+    to: Literal["active", "done"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteReport:
+    """Rebuild the round's summaries from its records."""
+
+    round: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardRequest:
+    """The request has been carried out or cannot be; `answer` tells a person what became of it."""
+
+    id: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """The daemon has nothing left to do."""
+
+    reason: str
+
+
+Action = (
+    Record
+    | StartWorker
+    | OpenGate
+    | ReleaseWorker
+    | EndWorker
+    | SetDeadline
+    | CancelDeadlines
+    | AcceptSpec
+    | RejectSpec
+    | MoveSpec
+    | WriteReport
+    | DiscardRequest
+    | Exit
+)

@@ -1,0 +1,88 @@
+"""Which effects follow from a recorded fact? Processes, gates, deadlines, files and reports."""
+
+from __future__ import annotations
+
+from scheduler.decide import actions as act
+from scheduler.decide import events
+from scheduler.decide.actions import Action
+from scheduler.decide.events import DeadlineKind
+from scheduler.decide.failures import Limits, backoff_seconds
+from scheduler.decide.state import PROBE_STAGE, State, TaskState
+
+#: what a worker that has finished may take to exit
+EXIT_SECONDS = 10.0
+
+
+def after_fact(state: State, fact: events.Fact, limits: Limits) -> tuple[Action, ...]:
+    """Effects that `fact`, already folded into `state`, calls for."""
+    match fact:
+        case events.RoundAccepted():
+            return (act.MoveSpec(round=fact.round, file=fact.file, to="active"),)
+        case events.RunIntended():
+            return (_start(state.rounds[fact.round].tasks[fact.task], fact),)
+        case events.RunStarted():
+            return _open_gate(state, fact, limits)
+        case events.RunFinished():
+            return _after_run(state, fact, limits)
+        case events.RoundCancelled():
+            return tuple(
+                act.EndWorker(attempt_id=worker.attempt_id, ended_by="cancelled")
+                for worker in state.live.workers.values()
+                if worker.attempt_id.startswith(f"{fact.round}/") and not worker.is_done
+            )
+        case events.TaskParked() | events.TaskFinished():
+            return (act.WriteReport(round=fact.round),)
+        case events.RoundFinished():
+            file = state.rounds[fact.round].accepted.file
+            return (
+                act.WriteReport(round=fact.round),
+                act.MoveSpec(round=fact.round, file=file, to="done"),
+            )
+    return ()
+
+
+def _start(task: TaskState, intended: events.RunIntended) -> act.StartWorker:
+    is_probe = intended.stage == PROBE_STAGE
+    name = task.task.costliest if is_probe else intended.config
+    return act.StartWorker(
+        intended=intended, task=task.task, config=task.task.variant(name).config, is_probe=is_probe
+    )
+
+
+def _open_gate(state: State, started: events.RunStarted, limits: Limits) -> tuple[Action, ...]:
+    task = state.rounds[started.round].tasks[started.task]
+    intended = task.attempts[started.key][-1].intended
+    name = task.task.costliest if started.stage == PROBE_STAGE else started.config
+    seconds = float(intended.budget["time_budget_sec"]) + limits.kill_margin_seconds
+    return (
+        act.OpenGate(started=started, intended=intended, config=task.task.variant(name).config),
+        deadline(started.attempt_id, "time_budget", seconds),
+    )
+
+
+def _after_run(state: State, run: events.RunFinished, limits: Limits) -> tuple[Action, ...]:
+    actions: tuple[Action, ...] = ()
+    if run.attempt_id in state.live.workers:
+        actions = (
+            act.CancelDeadlines(attempt_id=run.attempt_id),
+            act.ReleaseWorker(attempt_id=run.attempt_id),
+            deadline(run.attempt_id, "exit", EXIT_SECONDS),
+        )
+    if run.failure_class == "network":
+        actions += (_back_off(state, run, limits),)
+    if run.failure_class == "gpu" and state.paused is None:
+        reason = f"the GPU failed in {run.attempt_id}: {run.error or 'no message'}"
+        actions += (act.Record(fact=events.QueuePaused(reason=reason[:500])),)
+    return actions
+
+
+def deadline(attempt_id: str, kind: DeadlineKind, seconds: float) -> act.SetDeadline:
+    """A deadline of `kind` for an attempt, replacing the one before."""
+    event = events.DeadlinePassed(attempt_id=attempt_id, kind=kind)
+    return act.SetDeadline(key=f"{kind}:{attempt_id}", seconds=seconds, event=event)
+
+
+def _back_off(state: State, run: events.RunFinished, limits: Limits) -> act.SetDeadline:
+    counted = state.rounds[run.round].tasks[run.task].counted(run.key)
+    failures = sum(a.finished is not None and a.finished.failure_class == "network" for a in counted)
+    return deadline(f"{run.round}/{run.task}", "backoff", backoff_seconds(max(1, failures), limits))

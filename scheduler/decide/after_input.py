@@ -1,0 +1,161 @@
+"""What is to be recorded or done about something that was only seen? Workers, specs, requests, deadlines."""
+
+from __future__ import annotations
+
+from scheduler.decide import actions as act
+from scheduler.decide import events
+from scheduler.decide.actions import Action
+from scheduler.decide.after_fact import deadline
+from scheduler.decide.ending import lost_end, reported_end, unreported_end
+from scheduler.decide.failures import Limits
+from scheduler.decide.state import Attempt, State, open_attempts
+
+
+def after_input(state: State, event: events.Input, limits: Limits) -> tuple[Action, ...]:
+    """Facts to record and effects to perform, after `event` has been taken into `state.live`."""
+    match event:
+        case events.WorkerPrepared():
+            return _start_if_free(state)
+        case events.WorkerBeat() | events.RunEvaluated() if event.attempt_id in state.live.workers:
+            return (deadline(event.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),)
+        case events.DeadlinePassed():
+            return _after_deadline(state, event)
+        case events.RunResult():
+            return _after_result(state, event)
+        case events.SpecChecked():
+            return (_after_check(state, event),)
+        case events.RequestMade():
+            return _after_request(state, event)
+        case events.ShutdownRequested():
+            workers = state.live.workers
+            return tuple(act.EndWorker(attempt_id=attempt, ended_by="shutdown") for attempt in workers)
+        case events.Recovered():
+            return tuple(act.Record(fact=_recovered(a, event)) for _, _, a in open_attempts(state))
+    return ()
+
+
+def after_worker(before: State, state: State, event: events.WorkerEnded) -> tuple[Action, ...]:
+    """The end of the run, if its worker did not tell it; a device that could not be emptied is dirty."""
+    worker = before.live.workers.get(event.attempt_id)
+    actions: tuple[Action, ...] = (act.CancelDeadlines(attempt_id=event.attempt_id),)
+    attempt = _open(state, event.attempt_id)
+    if attempt is not None and worker is not None:
+        end = unreported_end(attempt.intended, event, worker.evaluations)
+        actions += (act.Record(fact=end),)
+    reason = _why_dirty(event)
+    if reason is not None and worker is not None and worker.device != "cpu":
+        actions += (act.Record(fact=events.GpuDirtied(device=worker.device, reason=reason)),)
+    return actions + _start_if_free(state)
+
+
+def _why_dirty(event: events.WorkerEnded) -> str | None:
+    if event.survivors:
+        pids = ", ".join(str(pid) for pid in event.survivors)
+        return f"processes {pids} of {event.attempt_id} cannot be killed"
+    return event.kept_memory
+
+
+def _start_if_free(state: State) -> tuple[Action, ...]:
+    """Record the start of a prepared worker, once no other process of ours is on its device."""
+    workers = state.live.workers.values()
+    for worker in workers:
+        attempt = _open(state, worker.attempt_id)
+        is_alone = all(other.device != worker.device for other in workers if other is not worker)
+        if worker.prepared is None or attempt is None or attempt.started is not None or not is_alone:
+            continue
+        if state.live.stopping is not None or not state.rounds[attempt.intended.round].is_open:
+            continue  # it is being ended
+        started = events.RunStarted(
+            round=attempt.intended.round,
+            task=attempt.intended.task,
+            stage=attempt.intended.stage,
+            config=attempt.intended.config,
+            seed=attempt.intended.seed,
+            attempt=attempt.intended.attempt,
+            device=worker.device,
+            pid=worker.prepared.pid,
+            start_time=worker.prepared.start_time,
+            boot_id=worker.prepared.boot_id,
+        )
+        return (act.Record(fact=started),)
+    return ()
+
+
+def _after_deadline(state: State, event: events.DeadlinePassed) -> tuple[Action, ...]:
+    if event.attempt_id not in state.live.workers:
+        return ()
+    match event.kind:
+        case "time_budget":
+            return (act.EndWorker(attempt_id=event.attempt_id, ended_by="time_budget"),)
+        case "heartbeat":
+            return (act.EndWorker(attempt_id=event.attempt_id, ended_by="hung"),)
+        case "exit":
+            return (act.EndWorker(attempt_id=event.attempt_id, ended_by="leftover"),)
+    return ()
+
+
+def _after_result(state: State, event: events.RunResult) -> tuple[Action, ...]:
+    attempt = _open(state, event.attempt_id)
+    if attempt is None:
+        return ()
+    return (act.Record(fact=reported_end(attempt.intended, event.result)),)
+
+
+def _after_check(state: State, event: events.SpecChecked) -> Action:
+    """Accept a sound spec; the same bytes again are no news, other bytes under the same id are a conflict."""
+    if event.problems or event.spec is None:
+        return act.RejectSpec(file=event.file, sha256=event.sha256, problems=event.problems)
+    round_id = event.spec["id"]
+    known = state.rounds.get(round_id)
+    if known is None:
+        return act.AcceptSpec(sha256=event.sha256, file=event.file, suffix=event.suffix, spec=event.spec)
+    if known.accepted.sha256 == event.sha256:
+        return act.MoveSpec(round=round_id, file=event.file, to="active" if known.is_open else "done")
+    problem = (
+        f"round: a different round {round_id!r} was accepted before (from {known.accepted.file});"
+        " give this one another id"
+    )
+    return act.RejectSpec(file=event.file, sha256=event.sha256, problems=(problem,))
+
+
+def _after_request(state: State, event: events.RequestMade) -> tuple[Action, ...]:
+    """The facts a request leads to, and the answer to the person who made it."""
+    facts, answer = _granted(state, event)
+    return (*(act.Record(fact=fact) for fact in facts), act.DiscardRequest(id=event.id, answer=answer))
+
+
+def _granted(state: State, event: events.RequestMade) -> tuple[tuple[events.Fact, ...], str]:
+    reason = event.reason or "by request"
+    match event.verb:
+        case "pause":
+            return (events.QueuePaused(reason=reason),), "paused"
+        case "resume":
+            cleared = tuple(events.GpuCleared(device=device) for device in state.dirty)
+            return (*cleared, events.QueueResumed()), "resumed"
+        case "drain":
+            return (events.DrainStarted(reason=reason),), "draining"
+    current = state.rounds.get(event.round or "")
+    if current is None:
+        return (), f"no round is called {event.round!r}"
+    if event.verb == "cancel":
+        if not current.is_open:
+            return (), f"round {event.round} has already ended"
+        return (events.RoundCancelled(round=current.round.id, reason=reason),), "cancelled"
+    if current.cancelled is not None:
+        return (), f"round {event.round} was cancelled; submit it under another id"
+    wanted = [event.task] if event.task else [name for name, t in current.tasks.items() if t.can_be_retried]
+    retried = tuple(
+        events.TaskRetried(round=current.round.id, task=name) for name in wanted if name in current.tasks
+    )
+    return retried, f"retrying {', '.join(fact.task for fact in retried)}" if retried else "nothing to retry"
+
+
+def _open(state: State, attempt_id: str) -> Attempt | None:
+    return next((attempt for _, _, attempt in open_attempts(state) if attempt.id == attempt_id), None)
+
+
+def _recovered(attempt: Attempt, event: events.Recovered) -> events.RunFinished:
+    """A run that was in flight when the daemon ended: its result if it left one, else it is lost."""
+    if attempt.id in event.results:
+        return reported_end(attempt.intended, event.results[attempt.id], is_recovered=True)
+    return lost_end(attempt.intended, event.wall_seconds.get(attempt.id))

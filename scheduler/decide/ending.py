@@ -1,0 +1,124 @@
+"""How does the end of a run read as a fact? From what its worker reported, or from how its process went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scheduler.decide.events import NON_FINITE, RunEvaluated, RunFinished, RunIntended, WorkerEnded
+
+#: fields that a worker's result and the fact share by name
+_REPORTED = (
+    "value",
+    "acc",
+    "loss",
+    "best_val_tok_acc",
+    "best_val_loss",
+    "n_eval",
+    "scores_digest",
+    "steps",
+    "train_seconds",
+    "eval_seconds",
+    "wall_seconds",
+    "startup_seconds",
+    "peak_memory_mib",
+    "energy_joule",
+    "git_commit",
+)
+
+
+def reported_end(
+    intended: RunIntended, result: Mapping[str, Any], *, is_recovered: bool = False
+) -> RunFinished:
+    """The end that a worker reported in its result."""
+    failure = result.get("failure") or {}
+    fields = {name: _number(result[name]) for name in _REPORTED if name in result}
+    return RunFinished(
+        **_common(intended, bsz=result.get("bsz", intended.bsz)),
+        **fields,
+        status=result["status"],
+        extra={name: _number(number) for name, number in (result.get("extra") or {}).items()},
+        curve=tuple((step, _number(number)) for step, number in result.get("curve") or ()),
+        failure_class=failure.get("class"),
+        error=error_text(failure),
+        is_recovered=is_recovered,
+    )
+
+
+def unreported_end(
+    intended: RunIntended, ended: WorkerEnded, evaluations: tuple[RunEvaluated, ...]
+) -> RunFinished:
+    """The end of a run whose worker went without a word; keeps the evaluations that were heard."""
+    status, failure_class, error = _how_it_went(ended)
+    last = evaluations[-1] if evaluations and status == "timed_out" else None
+    return RunFinished(
+        **_common(intended, bsz=intended.bsz),
+        status=status,
+        failure_class=failure_class,
+        error=error,
+        value=last.value if last else None,
+        acc=last.acc if last else None,
+        loss=last.loss if last else None,
+        steps=last.step if last else None,
+        curve=tuple((e.step, e.value) for e in evaluations if e.value is not None),
+        train_seconds=evaluations[-1].train_seconds if evaluations else None,
+    )
+
+
+def lost_end(intended: RunIntended, wall_seconds: float | None) -> RunFinished:
+    """The end of a run that was in flight when the daemon ended."""
+    return RunFinished(
+        **_common(intended, bsz=intended.bsz),
+        status="lost",
+        failure_class="lost",
+        error="the daemon ended while the run was in flight",
+        wall_seconds=wall_seconds,
+    )
+
+
+def error_text(failure: Mapping[str, Any]) -> str | None:
+    """Message first, then the whole text where it says more."""
+    message, text = failure.get("message"), failure.get("text")
+    if not message:
+        return text
+    return message if not text or text.strip() == message.strip() else f"{message}\n{text}"
+
+
+def _common(intended: RunIntended, bsz: int | None) -> dict[str, Any]:
+    return {
+        "round": intended.round,
+        "task": intended.task,
+        "stage": intended.stage,
+        "config": intended.config,
+        "seed": intended.seed,
+        "attempt": intended.attempt,
+        "slot": intended.slot,
+        "device": intended.device,
+        "bsz": bsz,
+        "budget": intended.budget,
+        "protocol": intended.protocol,
+        "content_key": intended.content_key,
+        "run_dir": intended.run_dir,
+    }
+
+
+def _how_it_went(ended: WorkerEnded) -> tuple[Any, str | None, str | None]:
+    """Status, failure class and error of a worker that did not report."""
+    tail = ended.output_tail.strip()
+    match ended.ended_by:
+        case "time_budget":
+            return "timed_out", None, None
+        case "hung":
+            return "failed", "hung", f"nothing was heard of the worker\n{tail}".strip()
+        case "cancelled":
+            return "cancelled", None, "cancelled by request"
+        case "shutdown":
+            return "cancelled", None, "the daemon was stopped; the run is tried again at its next start"
+    if ended.returncode < 0:
+        return "failed", "killed", f"the worker was killed by signal {-ended.returncode}\n{tail}".strip()
+    return "failed", "crash", f"the worker exited with status {ended.returncode}\n{tail}".strip()
+
+
+def _number(value: Any) -> Any:
+    """A number that JSON had to spell as a word, as a number; anything else as it is."""
+    return NON_FINITE.get(value, value) if isinstance(value, str) else value

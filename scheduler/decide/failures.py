@@ -1,0 +1,159 @@
+"""What follows from a run that did not end well? Another try, an end for good, or a parked task.
+
+The rules are a table by failure class. They look only at recorded attempts, so that a replay decides alike.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from scheduler.decide.events import RunFinished
+from scheduler.decide.state import Attempt, TaskState
+
+Then = Literal["end", "park"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How patient the daemon is."""
+
+    #: tries at one run before a failure that may pass is taken as final
+    max_attempts: int = 3
+    #: first wait after a network failure; doubles with each further one
+    network_backoff_seconds: float = 60.0
+    #: a worker that was not heard for so long is hung
+    heartbeat_timeout_seconds: float = 60.0
+    #: between SIGTERM and SIGKILL
+    grace_seconds: float = 10.0
+
+    @property
+    def kill_margin_seconds(self) -> float:
+        """After the time budget, before the daemon ends a worker that did not end its run itself."""
+        return 2 * self.grace_seconds + 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What is done about one failure class."""
+
+    #: tries in all; 0 stands for `Limits.max_attempts`
+    tries: int
+    then: Then
+    #: what a person can do
+    remedy: str
+
+
+RULES: dict[str, Rule] = {
+    "oom": Rule(tries=1, then="park", remedy="list smaller batch sizes in `bsz`, then retry"),
+    "data": Rule(
+        tries=1, then="park", remedy="make the data available or lower what is asked of it, then retry"
+    ),
+    "network": Rule(
+        tries=0, then="park", remedy="check the network, or point the task at local files, then retry"
+    ),
+    "disk": Rule(tries=0, then="park", remedy="free disk space, then retry"),
+    "gpu": Rule(tries=0, then="park", remedy="check the GPU with `schedctl doctor`, then retry"),
+    "killed": Rule(tries=0, then="end", remedy="see what killed it (the kernel log names the OOM killer)"),
+    "lost": Rule(tries=0, then="end", remedy="see launcher.log for what ended the daemon"),
+    "hung": Rule(tries=2, then="park", remedy="see out.log for where it stopped, then retry"),
+    "bad_args": Rule(tries=1, then="end", remedy="correct the arguments and submit a new round"),
+    "nan": Rule(tries=1, then="end", remedy="none: the variant diverged"),
+    "crash": Rule(tries=2, then="end", remedy="see error.txt and out.log of the run"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """The run needs another attempt, of this number."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """An attempt is under way."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """The run has ended for good, well or badly."""
+
+    run: RunFinished
+
+    @property
+    def is_failure(self) -> bool:
+        return self.run.status in ("failed", "lost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """The task cannot go on without a person."""
+
+    run: RunFinished
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowerBatch:
+    """The task goes on with a smaller batch, everything of it anew."""
+
+    run: RunFinished
+    bsz: int
+
+
+Standing = Again | InFlight | Over | Park | LowerBatch
+
+
+def standing(task: TaskState, attempts: tuple[Attempt, ...], ever: int, limits: Limits) -> Standing:
+    """How a run stands after `attempts`, those that count; `ever` is the number of all attempts ever made."""
+    if not attempts:
+        return Again(attempt=ever + 1)
+    last = attempts[-1].finished
+    if last is None:
+        return InFlight(attempt=attempts[-1])
+    if last.status == "cancelled":
+        return Again(attempt=ever + 1)
+    if last.status not in ("failed", "lost"):
+        return Over(run=last)
+    return _after_failure(task, attempts, last, ever, limits)
+
+
+def _after_failure(
+    task: TaskState, attempts: tuple[Attempt, ...], last: RunFinished, ever: int, limits: Limits
+) -> Standing:
+    smaller = _smaller_batch(task, last)
+    if smaller is not None:
+        return LowerBatch(run=last, bsz=smaller)
+    rule = RULES[last.failure_class or "lost"]
+    failures = [a.finished for a in attempts if a.finished and a.finished.failure_class == last.failure_class]
+    if len(failures) < (rule.tries or limits.max_attempts):
+        return Again(attempt=ever + 1)
+    if rule.then == "park":
+        return Park(run=last, remedy=rule.remedy)
+    return Over(run=last)
+
+
+def _smaller_batch(task: TaskState, run: RunFinished) -> int | None:
+    """The next batch size of the task's list below the one that ran out of memory."""
+    if run.failure_class != "oom" or run.bsz is None or run.stage == "probe":
+        return None
+    return next((bsz for bsz in sorted(task.task.bsz, reverse=True) if bsz < run.bsz), None)
+
+
+def backoff_seconds(failures: int, limits: Limits) -> float:
+    """Wait after the given number of network failures in a row."""
+    return limits.network_backoff_seconds * 2.0 ** (failures - 1)
+
+
+def is_same_failure(one: RunFinished, other: RunFinished) -> bool:
+    """Whether two failures have the same class and say the same, numbers and addresses aside."""
+    return one.failure_class == other.failure_class and _signature(one.error) == _signature(other.error)
+
+
+def _signature(error: str | None) -> str:
+    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
+    return re.sub(r"0x[0-9a-f]+|\d+", "#", lines[-1]) if lines else ""

@@ -1,0 +1,184 @@
+"""A world without files and processes: it performs the actions of `step` at once and can crash anywhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from policies.evidence import Objective
+from scheduler.decide import actions as act
+from scheduler.decide import events
+from scheduler.decide.failures import Limits
+from scheduler.decide.state import State, fold
+from scheduler.decide.step import step
+from scheduler.effects.records import decode, encode
+from scheduler.rounds.identity import Device
+from scheduler.rounds.round import Budget, PolicyChoice, Round, Stage, Task, TrainerIdentity, Variant
+
+CPU = Device(id="cpu", name="a processor", threads=1)
+GPU = Device(id="cuda:0", name="a graphics card", driver="1")
+
+
+class Crash(Exception):
+    """The daemon is gone, as by kill -9."""
+
+
+Outcome = Callable[[events.RunIntended], Mapping[str, Any] | None]
+
+
+def task(name: str = "sums", variants: Iterable[str] = ("good", "bad"), **changes: Any) -> Task:
+    """A task of the stages quick and medium, with named variants."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "trainer": "command",
+        "seeds": (0,),
+        "bsz": (),
+        "objective": Objective(),
+        "policy": PolicyChoice(name="threshold", options={"min_delta": 0.3}),
+        "stages": (
+            Stage(name="quick", budget=Budget(max_steps=10, time_budget_sec=60.0)),
+            Stage(name="medium", budget=Budget(max_steps=40, time_budget_sec=240.0)),
+        ),
+        "args": {"argv": ["true", name]},
+        "baseline": Variant(name="baseline", changes={}, config={"x": "baseline"}),
+        "variants": tuple(Variant(name=v, changes={"x": v}, config={"x": v}) for v in variants),
+        "costliest": "baseline",
+        "has_steps": True,
+        "identity": TrainerIdentity(source="s", data="d"),
+    }
+    return Task(**{**fields, **changes})
+
+
+def make_round(*tasks: Task, id: str = "night", **changes: Any) -> Round:
+    fields: dict[str, Any] = {"title": "", "priority": 0, "after": (), **changes}
+    return Round(id=id, tasks=tasks or (task(),), **fields)
+
+
+def checked(made: Round, sha256: str = "0" * 64) -> events.SpecChecked:
+    """The round as the intake would hand it over."""
+    return events.SpecChecked(file=f"{made.id}.toml", sha256=sha256, suffix=".toml", spec=made.to_json())
+
+
+def ok(acc: float, steps: int = 10, loss: float = 1.0, **more: Any) -> dict[str, Any]:
+    """The result of a run that went well."""
+    result = {"status": "ok", "acc": acc, "value": acc, "loss": loss, "steps": steps, "n_eval": 100}
+    return {**result, "curve": [[steps, acc]], "train_seconds": 1.0, "wall_seconds": 1.5, **more}
+
+
+def failed(failure_class: str, message: str = "it broke") -> dict[str, Any]:
+    failure = {"class": failure_class, "message": message, "text": message}
+    return {"status": "failed", "failure": failure}
+
+
+class World:
+    """Everything around the decisions. `outcome` tells how a run ends; None means its worker is just gone."""
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        *,
+        device: Device = CPU,
+        limits: Limits | None = None,
+        crash_after: int | None = None,
+        recovers_results: bool = True,
+    ) -> None:
+        self.outcome = outcome
+        self.device = device
+        self.limits = limits or Limits()
+        self.crash_after = crash_after
+        self.recovers_results = recovers_results
+        #: the disk: what survives a crash
+        self.lines: list[bytes] = []
+        self.published: dict[str, Mapping[str, Any]] = {}
+        self.inputs: list[events.Input] = []
+        self.performed: list[act.Action] = []
+        self.is_running = False
+        self.state = State()
+        self.intended: dict[str, events.RunIntended] = {}
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [decode(line) for line in self.lines]
+
+    @property
+    def facts(self) -> list[events.Fact]:
+        facts = (events.from_record(record) for record in self.records)
+        return [fact for fact in facts if fact is not None]
+
+    def start(self) -> None:
+        """Replay the records and recover, as a fresh daemon does."""
+        self.inbox: deque[events.Event] = deque()
+        self.state = State()
+        for fact in self.facts:
+            self.state = fold(self.state, fact)
+        self.is_running = True
+        self._record(events.DaemonStarted(pid=1, version="0", boot_id="b", devices=(self.device,)))
+        results = self.published if self.recovers_results else {}
+        self.give(events.Recovered(results=results))
+
+    def give(self, *inputs: events.Input) -> None:
+        """Let the inputs happen, and all that follows from them."""
+        self.inbox.extend(inputs)
+        while self.inbox:
+            event = self.inbox.popleft()
+            self.state, actions = step(self.state, event, self.limits)
+            self._perform(actions)
+
+    def _record(self, fact: events.Fact) -> None:
+        record = {"v": 1, "seq": len(self.lines) + 1, "ts": "2026-01-01T00:00:00Z", **events.to_fields(fact)}
+        self.lines.append(encode(record))
+        if self.crash_after is not None and len(self.lines) == self.crash_after:
+            self.is_running = False
+            raise Crash
+        self.state, actions = step(self.state, fact, self.limits)
+        self._perform(actions)
+
+    def _perform(self, actions: Iterable[act.Action]) -> None:
+        for action in actions:
+            self.performed.append(action)
+            match action:
+                case act.Record(fact=fact):
+                    self._record(fact)
+                case act.AcceptSpec():
+                    accepted = events.RoundAccepted(
+                        round=action.spec["id"],
+                        sha256=action.sha256,
+                        file=action.file,
+                        suffix=action.suffix,
+                        spec=action.spec,
+                    )
+                    self._record(accepted)
+                case act.StartWorker(intended=intended):
+                    self.intended[intended.attempt_id] = intended
+                    self.inbox.append(
+                        events.WorkerPrepared(
+                            attempt_id=intended.attempt_id, pid=2, start_time=0.0, boot_id="b", identity={}
+                        )
+                    )
+                case act.OpenGate(intended=intended):
+                    self._train(intended)
+                case act.ReleaseWorker(attempt_id=attempt_id):
+                    self.inbox.append(events.WorkerEnded(attempt_id=attempt_id, returncode=0))
+                case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
+                    self.inbox.append(
+                        events.WorkerEnded(attempt_id=attempt_id, returncode=-15, ended_by=ended_by)
+                    )
+                case act.Exit():
+                    self.is_running = False
+
+    def _train(self, intended: events.RunIntended) -> None:
+        result = self.outcome(intended)
+        if result is None:
+            self.inbox.append(events.WorkerEnded(attempt_id=intended.attempt_id, returncode=-9))
+            return
+        self.published[intended.attempt_id] = result
+        self.inbox.append(events.RunResult(attempt_id=intended.attempt_id, result=result))
+
+
+def play(outcome: Outcome, *rounds: Round, **options: Any) -> World:
+    """A daemon's life from an empty home until nothing is left to do."""
+    world = World(outcome, **options)
+    world.start()
+    world.give(*(checked(made) for made in rounds))
+    return world

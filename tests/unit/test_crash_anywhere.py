@@ -1,0 +1,116 @@
+"""A daemon that dies after any record reaches, once started again, the decisions it would have reached."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes.world import GPU, Crash, World, checked, failed, make_round, ok, play, task
+
+from policies.evidence import Objective
+from scheduler.decide import events
+from scheduler.rounds.round import PolicyChoice, Round
+
+SCORES = {"baseline": 0.50, "good": 0.53, "bad": 0.49, "null": 0.5005, "late": 0.52}
+
+
+def scripted_round() -> Round:
+    two_seeds = task("two-seeds", variants=("good", "bad", "null"), seeds=(0, 7))
+    moody = task("moody", variants=("good", "crashing", "late"), seeds=(0,))
+    batches = task("batches", variants=("good",), bsz=(64, 32))
+    alone = task("alone", variants=(), seeds=(1, 2, 3))
+    lossy = task(
+        "lossy",
+        objective=Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01),
+        policy=PolicyChoice(name="threshold", options={"min_delta": 0.01}),
+    )
+    return make_round(two_seeds, moody, batches, alone, lossy)
+
+
+def outcome(intended: events.RunIntended) -> dict[str, Any] | None:
+    """How a run ends: a function of the run and its attempt alone, so that a retry is like the first try."""
+    if intended.stage == "probe":
+        return {"status": "ok", "bsz": 64, "extra": {}}
+    if intended.config == "crashing":
+        return failed("crash", "boom")
+    if intended.task == "batches" and intended.stage == "medium" and intended.bsz == 64:
+        return failed("oom", "CUDA out of memory")
+    stage = 0.04 if intended.stage == "medium" else 0.0
+    acc = SCORES[intended.config] + stage + 0.001 * (intended.seed % 3)
+    return ok(acc, loss=2.0 - acc, value=2.0 - acc if intended.task == "lossy" else acc)
+
+
+def run_with_crash(crash_after: int, recovers_results: bool) -> World:
+    world = World(outcome, device=GPU, crash_after=crash_after, recovers_results=recovers_results)
+    dropped = checked(scripted_round())
+    try:
+        world.start()
+        world.give(dropped)
+    except Crash:
+        world.crash_after = None
+        world.start()
+        world.give(dropped)  # the file is still in the queue, or comes again: idempotent
+    return world
+
+
+def decisions(world: World) -> list[events.Fact]:
+    kinds = (
+        events.VariantFact
+        | events.VerdictReached
+        | events.TaskProbed
+        | events.TaskRebatched
+        | events.TaskParked
+        | events.TaskFinished
+        | events.RoundFinished
+    )
+    return [fact for fact in world.facts if isinstance(fact, kinds)]
+
+
+def finished_well(world: World) -> Counter[Any]:
+    runs = (fact for fact in world.facts if isinstance(fact, events.RunFinished) and fact.status == "ok")
+    return Counter((run.task, run.stage, run.config, run.seed, run.bsz, run.value) for run in runs)
+
+
+UNBROKEN = play(outcome, scripted_round(), device=GPU)
+
+
+@pytest.mark.parametrize("recovers_results", [True, False], ids=["recovered", "lost"])
+@pytest.mark.parametrize("crash_after", range(1, len(UNBROKEN.lines) + 1))
+def test_a_crash_after_any_record_changes_no_decision(crash_after: int, recovers_results: bool) -> None:
+    world = run_with_crash(crash_after, recovers_results)
+    assert decisions(world) == decisions(UNBROKEN)
+    assert finished_well(world) == finished_well(UNBROKEN)
+
+
+def test_the_scripted_round_has_every_kind_of_decision() -> None:
+    kinds = {type(fact) for fact in decisions(UNBROKEN)}
+    assert kinds == {
+        events.VariantPruned,
+        events.VariantPromoted,
+        events.VariantHeld,
+        events.VerdictReached,
+        events.TaskProbed,
+        events.TaskRebatched,
+        events.TaskFinished,
+        events.RoundFinished,
+    }
+    assert len(UNBROKEN.lines) > 80
+
+
+def test_no_run_is_done_twice_for_one_protocol() -> None:
+    keys = Counter(
+        fact.content_key
+        for fact in UNBROKEN.facts
+        if isinstance(fact, events.RunFinished) and fact.status == "ok" and fact.stage != "probe"
+    )
+    assert set(keys.values()) == {1}
+
+
+def test_an_attempt_in_flight_at_the_crash_is_lost_and_tried_again() -> None:
+    started = next(i for i, fact in enumerate(UNBROKEN.facts, start=1) if isinstance(fact, events.RunStarted))
+    world = run_with_crash(started, recovers_results=False)
+    ends = [fact for fact in world.facts if isinstance(fact, events.RunFinished)]
+    assert [(end.attempt, end.status) for end in ends[:2]] == [(1, "lost"), (2, "ok")]
+    assert replace(ends[0], attempt=2).key == ends[1].key
