@@ -1,0 +1,273 @@
+"""How much is still to do? Runs and seconds of a task or round: at least, as expected, and at most.
+
+At least: every undecided variant is pruned at the stage it is in. At most: every one is promoted to the end.
+Expected: a variant is promoted with the share seen so far in its task, where the share starts at one half
+as if one had been promoted and one pruned. A run is expected to last as long as the finished ones of its
+task and stage did on average; without one, as its steps suggest from another stage or from the probe;
+without that, half its time budget.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from policies import Policy, make_policy
+from scheduler.decide import events
+from scheduler.decide.state import PROBE_STAGE, RoundState, TaskState
+from scheduler.rounds.round import BASELINE, Budget, Task
+
+#: share of its time budget that a run takes when nothing is known
+UNKNOWN_BUDGET_SHARE = 0.5
+#: outcomes after which a run is not started again
+_ENDED = frozenset({"ok", "timed_out", "pruned", "failed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What is still to do, as ranges. All zero when nothing is."""
+
+    #: runs that have ended and count
+    runs_done: int = 0
+    runs_least: int = 0
+    runs_expected: float = 0.0
+    runs_most: int = 0
+    #: with expected durations: every undecided variant pruned
+    seconds_least: float = 0.0
+    seconds_expected: float = 0.0
+    #: every variant promoted; unmeasured stages at their time budgets
+    seconds_most: float = 0.0
+    #: every variant promoted and every run at its time budget
+    seconds_worst: float = 0.0
+
+    def __add__(self, other: Forecast) -> Forecast:
+        return Forecast(
+            runs_done=self.runs_done + other.runs_done,
+            runs_least=self.runs_least + other.runs_least,
+            runs_expected=self.runs_expected + other.runs_expected,
+            runs_most=self.runs_most + other.runs_most,
+            seconds_least=self.seconds_least + other.seconds_least,
+            seconds_expected=self.seconds_expected + other.seconds_expected,
+            seconds_most=self.seconds_most + other.seconds_most,
+            seconds_worst=self.seconds_worst + other.seconds_worst,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """One run that a round may still take, in the order in which it would start."""
+
+    stage: str
+    config: str
+    slot: int
+    #: None for a slot whose seed follows from the protocol
+    seed: int | None
+    bsz: int | None
+    budget: Budget
+    likely_seconds: float
+    #: whether it only happens if a variant is promoted
+    is_conditional: bool
+
+
+def forecast_round(round_state: RoundState) -> Forecast:
+    """What the round still takes; nothing once it is finished or cancelled."""
+    tasks = [Outlook.of(task) for task in round_state.tasks.values()]
+    if not round_state.is_open:
+        return total(Forecast(runs_done=outlook.runs_done) for outlook in tasks)
+    return total(outlook.forecast() for outlook in tasks)
+
+
+def forecast_task(task: TaskState) -> Forecast:
+    """What the task still takes; nothing while it is parked."""
+    return Outlook.of(task).forecast()
+
+
+def total(forecasts: Iterable[Forecast]) -> Forecast:
+    """All of `forecasts`, one after the other, as on one device."""
+    return sum(forecasts, Forecast())
+
+
+def planned_runs(task: TaskState) -> Iterator[PlannedRun]:
+    """Every run the task may still take, in order: a variant goes through its stages before the next begins.
+
+    The baseline of a later stage comes before the first variant that reaches it, and only once.
+    """
+    outlook = Outlook.of(task)
+    stages = [stage.name for stage in task.task.stages]
+    if outlook.is_baseline_alone:
+        for stage in stages:
+            yield from outlook.planned(stage, BASELINE, is_conditional=False)
+    baselines: set[str] = set()
+    for config, current in outlook.open_variants.items():
+        for index in range(current, len(stages)):
+            if stages[index] not in baselines:
+                baselines.add(stages[index])
+                yield from outlook.planned(stages[index], BASELINE, is_conditional=index > current)
+            yield from outlook.planned(stages[index], config, is_conditional=index > current)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a forecast needs to know of a task, gathered in one pass over its attempts."""
+
+    task: TaskState
+    #: slots whose run has ended at the batch size in force, by stage and config
+    slots_done: Mapping[tuple[str, str], frozenset[int]]
+    #: mean duration by stage of runs that were trained here, not taken from the cache
+    measured_seconds: Mapping[str, float]
+    #: variants nothing final is decided about, each with the index of the stage it is in
+    open_variants: Mapping[str, int]
+    promotion_share: float
+    #: a task without variants runs its baseline at every stage
+    is_baseline_alone: bool
+
+    @classmethod
+    def of(cls, task: TaskState) -> Outlook:
+        """The outlook of `task`. Nothing of a finished or parked task is open."""
+        is_closed = task.is_finished or task.parked is not None
+        return cls(
+            task=task,
+            slots_done=_slots_done(task),
+            measured_seconds=_measured_seconds(task),
+            open_variants={} if is_closed else dict(_open_variants(task)),
+            promotion_share=_promotion_share(task),
+            is_baseline_alone=not is_closed and not task.task.variants,
+        )
+
+    @property
+    def runs_done(self) -> int:
+        return sum(len(slots) for slots in self.slots_done.values())
+
+    def forecast(self) -> Forecast:
+        """What the task still takes, over all stages."""
+        stages = total(self._forecast_stage(index) for index in range(len(self.task.task.stages)))
+        return Forecast(runs_done=self.runs_done) + stages
+
+    def likely_seconds(self, stage: str) -> float:
+        """How long a run of `stage` is expected to last."""
+        if stage in self.measured_seconds:
+            return self.measured_seconds[stage]
+        budget = self.task.budget(stage)
+        per_step = self._seconds_per_step()
+        if per_step is not None and budget.max_steps is not None:
+            return min(per_step * budget.max_steps, budget.time_budget_sec)
+        return UNKNOWN_BUDGET_SHARE * budget.time_budget_sec
+
+    def planned(self, stage: str, config: str, *, is_conditional: bool) -> Iterator[PlannedRun]:
+        """The runs of `config` at `stage` that have not ended, in slot order."""
+        seeds = self.task.task.seeds
+        for slot in self._slots_left(stage, config):
+            yield PlannedRun(
+                stage=stage,
+                config=config,
+                slot=slot,
+                seed=seeds[slot] if slot < len(seeds) else None,
+                bsz=self.task.bsz,
+                budget=self.task.budget(stage),
+                likely_seconds=self.likely_seconds(stage),
+                is_conditional=is_conditional,
+            )
+
+    def _slots_left(self, stage: str, config: str) -> tuple[int, ...]:
+        done = self.slots_done.get((stage, config), frozenset())
+        return tuple(slot for slot in _slots(self.task.task, stage) if slot not in done)
+
+    def _forecast_stage(self, index: int) -> Forecast:
+        """What is left at one stage: of variants that are there or may arrive, and of the baseline."""
+        stage = self.task.task.stages[index].name
+        least, expected, most = 0, 0.0, 0
+        nobody_arrives = 0.0 if self.is_baseline_alone else 1.0
+        for config, current in self.open_variants.items():
+            if current > index:
+                continue
+            left = len(self._slots_left(stage, config))
+            chance = self.promotion_share ** (index - current)
+            least += left if current == index else 0
+            expected += chance * left
+            most += left
+            nobody_arrives *= 1.0 - chance
+        baseline = len(self._slots_left(stage, BASELINE)) if nobody_arrives < 1.0 else 0
+        least += baseline if nobody_arrives == 0.0 else 0
+        expected += (1.0 - nobody_arrives) * baseline
+        return self._in_seconds(stage, least, expected, most + baseline)
+
+    def _in_seconds(self, stage: str, least: int, expected: float, most: int) -> Forecast:
+        likely = self.likely_seconds(stage)
+        budget_seconds = self.task.budget(stage).time_budget_sec
+        return Forecast(
+            runs_least=least,
+            runs_expected=expected,
+            runs_most=most,
+            seconds_least=least * likely,
+            seconds_expected=expected * likely,
+            seconds_most=most * (likely if stage in self.measured_seconds else budget_seconds),
+            seconds_worst=most * budget_seconds,
+        )
+
+    def _seconds_per_step(self) -> float | None:
+        """From any measured stage, else from the probe."""
+        for stage in self.task.task.stages:
+            steps = self.task.budget(stage.name).max_steps
+            if stage.name in self.measured_seconds and steps:
+                return self.measured_seconds[stage.name] / steps
+        return self.task.probed.seconds_per_step if self.task.probed is not None else None
+
+
+def _open_variants(task: TaskState) -> Iterator[tuple[str, int]]:
+    stages = [stage.name for stage in task.task.stages]
+    for variant in task.task.variants:
+        decisions = task.decisions.get(variant.name, ())
+        last = decisions[-1] if decisions else None
+        if variant.name in task.verdicts or isinstance(last, events.VariantPruned | events.VariantHeld):
+            continue
+        yield variant.name, stages.index(last.to_stage) if isinstance(last, events.VariantPromoted) else 0
+
+
+def _promotion_share(task: TaskState) -> float:
+    decisions = [decision for facts in task.decisions.values() for decision in facts]
+    promoted = sum(isinstance(decision, events.VariantPromoted) for decision in decisions)
+    pruned = sum(isinstance(decision, events.VariantPruned) for decision in decisions)
+    return (promoted + 1) / (promoted + pruned + 2)
+
+
+def _finished_runs(task: TaskState) -> Iterator[events.RunFinished]:
+    """Finished attempts that count, without probes."""
+    for key in task.attempts:
+        if key.stage != PROBE_STAGE:
+            for attempt in task.counted(key):
+                if attempt.finished is not None:
+                    yield attempt.finished
+
+
+def _slots_done(task: TaskState) -> dict[tuple[str, str], frozenset[int]]:
+    done: dict[tuple[str, str], set[int]] = {}
+    for run in _finished_runs(task):
+        if run.status in _ENDED and run.bsz == task.bsz:
+            done.setdefault((run.stage, run.config), set()).add(run.slot)
+    return {key: frozenset(slots) for key, slots in done.items()}
+
+
+def _measured_seconds(task: TaskState) -> dict[str, float]:
+    durations: dict[str, list[float]] = {}
+    for run in _finished_runs(task):
+        if run.status not in ("ok", "timed_out") or run.cached_from is not None:
+            continue
+        seconds = run.wall_seconds if run.wall_seconds is not None else run.train_seconds
+        if seconds is not None and math.isfinite(seconds):
+            durations.setdefault(run.stage, []).append(seconds)
+    return {stage: statistics.fmean(seconds) for stage, seconds in durations.items()}
+
+
+def _slots(task: Task, stage: str) -> tuple[int, ...]:
+    options = orjson.dumps(task.policy.options, option=orjson.OPT_SORT_KEYS)
+    return _policy(task.policy.name, options).slots(stage, len(task.seeds))
+
+
+@functools.lru_cache(maxsize=64)
+def _policy(name: str, options: bytes) -> Policy:
+    return make_policy(name, orjson.loads(options))
