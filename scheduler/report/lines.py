@@ -1,0 +1,198 @@
+"""What does launcher.log say about a fact? One line for everything a person wants to know tomorrow morning.
+
+The words at the start of a line and the order of its fields are what users grep for; a line may gain fields
+at its end, never lose or reorder them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from policies.evidence import Objective
+from scheduler.decide import events
+from scheduler.decide.state import PROBE_STAGE, State
+from scheduler.report import numbers
+from scheduler.report.printable import first_line, one_line
+
+
+def line_for(fact: events.Fact, before: State) -> str | None:
+    """The line about `fact`, without timestamp, given the state before it; None where none is wanted."""
+    if isinstance(fact, events.VariantFact):
+        return _decision(fact, before)
+    if isinstance(fact, events.AttemptFact):
+        return _attempt(fact, before)
+    if isinstance(fact, events.RoundFact):
+        return _round(fact, before)
+    return _daemon(fact)
+
+
+def wait_line(reason: str) -> str:
+    """The line that says why nothing starts."""
+    return f"WAIT reason={one_line(reason)}"
+
+
+def _daemon(fact: events.DaemonFact) -> str | None:
+    match fact:
+        case events.DaemonStarted():
+            devices = ", ".join(f"{device.id} ({one_line(device.name)})" for device in fact.devices)
+            return f"DAEMON started pid={fact.pid} version={fact.version} devices={devices}"
+        case events.DaemonStopped():
+            return f"DAEMON stopped: {one_line(fact.reason)}"
+        case events.SpecRejected():
+            first = one_line(fact.problems[0]) if fact.problems else "no reason given"
+            more = f" (and {len(fact.problems) - 1} more)" if len(fact.problems) > 1 else ""
+            name = one_line(fact.file)
+            return f"REJECT file={name} {first}{more}; all of it in queue/rejected/{name}.why.txt"
+        case events.QueuePaused():
+            return f"PAUSE {one_line(fact.reason)}"
+        case events.QueueResumed():
+            return "RESUME"
+        case events.DrainStarted():
+            return f"DRAIN {one_line(fact.reason)}"
+        case events.GpuDirtied():
+            return f"GPU device={fact.device} dirty: {one_line(fact.reason)}"
+        case events.GpuCleared():
+            return f"GPU device={fact.device} clean again"
+    return None
+
+
+def _round(fact: events.RoundFact, before: State) -> str | None:
+    end = f"round={fact.round}"
+    match fact:
+        case events.RoundAccepted():
+            return _accepted(fact)
+        case events.TaskProbed():
+            return f"PROBE task={fact.task} bsz={_bsz(fact.bsz)} ({_probe_reason(fact)}) {end}"
+        case events.TaskRebatched():
+            old = before.rounds[fact.round].tasks[fact.task].bsz
+            return (
+                f"PROBE task={fact.task} bsz={fact.bsz} lowered from {_bsz(old)} ({one_line(fact.reason)});"
+                f" the task starts again, baseline first {end}"
+            )
+        case events.TaskParked():
+            return (
+                f"PARK task={fact.task} class={fact.failure_class} {one_line(fact.reason)};"
+                f" remedy: {one_line(fact.remedy)} {end}"
+            )
+        case events.TaskRetried():
+            return f"RETRY task={fact.task} {end}"
+        case events.VerdictReached():
+            return f"VERDICT task={fact.task} cfg={fact.config} {fact.verdict} {one_line(fact.reason)} {end}"
+        case events.TaskFinished():
+            return f"TASK task={fact.task} finished {end}"
+        case events.RoundCancelled():
+            return f"CANCEL {end} {one_line(fact.reason)}"
+        case events.RoundFinished():
+            counts = _verdict_counts(fact, before)
+            return f"ROUND {end} {fact.outcome}: {counts}; results/{fact.round}/summary.txt"
+    return None
+
+
+def _accepted(fact: events.RoundAccepted) -> str:
+    tasks = fact.spec["tasks"]
+    variants = sum(len(task["variants"]) for task in tasks)
+    return (
+        f"ROUND round={fact.round} accepted: {numbers.count(len(tasks), 'task')},"
+        f" {numbers.count(variants, 'variant')} (from {one_line(fact.file)})"
+    )
+
+
+def _probe_reason(fact: events.TaskProbed) -> str:
+    steps = "".join(f"; {stage} calibrated to {number} steps" for stage, number in fact.max_steps.items())
+    return one_line(fact.reason) + steps
+
+
+def _verdict_counts(fact: events.RoundFinished, before: State) -> str:
+    tasks = before.rounds[fact.round].tasks.values()
+    counts = Counter(verdict.verdict for task in tasks for verdict in task.verdicts.values())
+    parked = sum(task.parked is not None for task in tasks)
+    words = [f"{name}={number}" for name, number in sorted(counts.items())] or ["no verdicts"]
+    return " ".join(words + ([f"parked={numbers.count(parked, 'task')}"] if parked else []))
+
+
+def _decision(fact: events.VariantFact, before: State) -> str | None:
+    word, end = _decision_words(fact)
+    if word is None:
+        return None
+    objective = before.rounds[fact.round].round.task(fact.task).objective
+    delta = [numbers.delta_text(objective, fact.d_acc)] if fact.d_acc is not None else []
+    seeds = []
+    if fact.sd is not None:
+        seeds = [numbers.spread_text(objective, fact.sd), f"signs={fact.signs}"]
+    speed = ["(speed effect)"] if fact.is_speed_effect else []
+    fields = [f"task={fact.task}", f"cfg={fact.config}", *delta, f"({one_line(fact.reason)})"]
+    return " ".join([word, *fields, *seeds, *speed, *end, f"round={fact.round}"])
+
+
+def _decision_words(fact: events.VariantFact) -> tuple[str | None, list[str]]:
+    """The first word of the line about a decision, and its last fields."""
+    match fact:
+        case events.VariantPruned():
+            return "PRUNE", [f"stage={fact.stage}"]
+        case events.VariantPromoted():
+            return "PROMOTE", [f"stage={fact.stage}", f"to={fact.to_stage}"]
+        case events.VariantHeld():
+            return "HOLD", [f"stage={fact.stage}"]
+    return None, []
+
+
+def _attempt(fact: events.AttemptFact, before: State) -> str | None:
+    match fact:
+        case events.RunStarted():
+            return _started(fact, before)
+        case events.RunFinished():
+            return _finished(fact, before)
+    return None
+
+
+def _started(fact: events.RunStarted, before: State) -> str:
+    task = before.rounds[fact.round].tasks[fact.task]
+    tries = [*task.attempts.get(fact.key, ())]
+    intended = next(a.intended for a in tries if a.intended.attempt == fact.attempt)
+    if fact.stage == PROBE_STAGE:
+        sizes = ",".join(str(size) for size in task.task.bsz)
+        return f"PROBE task={fact.task} trying bsz={sizes or '-'} device={fact.device} round={fact.round}"
+    again = f" attempt={fact.attempt}" if fact.attempt > 1 else ""
+    steps = intended.budget.get("max_steps")
+    return (
+        f"RUN task={fact.task} stage={fact.stage} cfg={fact.config} seed={fact.seed}"
+        f" bsz={_bsz(intended.bsz)} budget={intended.budget['time_budget_sec']:g}s"
+        f"{f' steps={steps}' if steps is not None else ''}{again} device={fact.device} round={fact.round}"
+    )
+
+
+def _finished(fact: events.RunFinished, before: State) -> str | None:
+    run = f"task={fact.task} stage={fact.stage} cfg={fact.config} seed={fact.seed}"
+    if fact.status in ("failed", "lost"):
+        message = first_line(fact.error or "") or "no message"
+        return f"FAIL class={fact.failure_class or fact.status} {run} {message} round={fact.round}"
+    if fact.stage == PROBE_STAGE:
+        return None
+    word = {"ok": "DONE", "timed_out": "DONE"}.get(fact.status, "STOP")
+    objective = before.rounds[fact.round].round.task(fact.task).objective
+    fields = [run, *_readings(fact, objective)]
+    if fact.cached_from is not None:
+        return " ".join(["CACHE", *fields, f"from={one_line(fact.cached_from)}", f"round={fact.round}"])
+    if fact.status != "ok":
+        fields.append(f"status={fact.status}")
+    if fact.is_recovered:
+        fields.append("(recovered: it had finished while the daemon was down)")
+    return " ".join([word, *fields, f"round={fact.round}"])
+
+
+def _readings(fact: events.RunFinished, objective: Objective) -> list[str]:
+    """The objective's value first, then the loss, steps and seconds, as far as they are known."""
+    readings = []
+    if fact.value is not None:
+        readings.append(numbers.value_text(objective, fact.value))
+    if fact.loss is not None and objective.metric != "loss":
+        readings.append(f"loss={numbers.plain_number(fact.loss)}")
+    if fact.steps is not None:
+        readings.append(f"steps={fact.steps}")
+    if fact.train_seconds is not None:
+        readings.append(f"seconds={fact.train_seconds:.1f}")
+    return readings
+
+
+def _bsz(size: int | None) -> str:
+    return "-" if size is None else str(size)

@@ -1,0 +1,38 @@
+"""What do the records of a round or a home say? The state they fold into, for readers."""
+
+from __future__ import annotations
+
+from scheduler.decide.events import from_record
+from scheduler.decide.state import RoundState, State, fold
+from scheduler.effects.records import read_records
+from scheduler.rounds.errors import CorruptRecordsError, UnknownIdError
+from scheduler.rounds.paths import HomePaths, RoundPaths
+
+
+def load_round(paths: RoundPaths) -> RoundState:
+    """The round whose records lie in `paths`. Raises UnknownIdError, or CorruptRecordsError."""
+    if not paths.records.is_file():
+        raise UnknownIdError(
+            f"no round {paths.root.name!r} in {paths.root.parent}; `schedctl status` lists them"
+        )
+    state = State()
+    for record in read_records(paths.records):
+        fact = from_record(record)
+        if fact is None:
+            continue
+        try:
+            state = fold(state, fact)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptRecordsError(
+                f"{paths.records}, record {record['seq']} ({record['event']}) cannot follow"
+                f" the ones before it: {error}"
+            ) from error
+    if not state.rounds:
+        raise UnknownIdError(f"round {paths.root.name!r} has no records yet; look again in a moment")
+    return next(iter(state.rounds.values()))
+
+
+def round_ids(home: HomePaths) -> tuple[str, ...]:
+    """Every round with records in the home, oldest records first."""
+    folders = [path.parent for path in home.results.glob("*/records.jsonl")]
+    return tuple(folder.name for folder in sorted(folders, key=lambda f: (f.stat().st_ctime, f.name)))

@@ -1,0 +1,170 @@
+"""What does a round say? Its records, ordered as a person reads them: per task what was compared with what.
+
+Everything here follows from recorded facts, so that a summary can be made again byte for byte.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from policies.evidence import Objective
+from scheduler.decide import events
+from scheduler.decide.failures import RULES
+from scheduler.decide.state import RoundState, TaskState
+from scheduler.report.printable import first_line
+from scheduler.report.runs import Totals, failed_runs, runs_at, totals
+from scheduler.report.unmatched import UnmatchedBox, unmatched_boxes
+from scheduler.rounds.round import BASELINE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineReading:
+    """The baseline at one stage, over its seeds."""
+
+    stage: str
+    #: mean of the objective's metric, raw
+    value: float
+    loss: float | None
+    sd: float | None
+    seeds: tuple[int, ...]
+    bsz: int | None
+    n_eval: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantReading:
+    """A variant after one stage: the decision about it, and the numbers that led to it."""
+
+    fact: events.VariantFact
+    #: mean loss over the compared seeds; None where it is unknown or is the objective itself
+    loss: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureReading:
+    """A run that did not end well."""
+
+    run: events.RunFinished
+    attempts: int
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskReading:
+    """One task, in the order of its summary."""
+
+    state: TaskState
+    baselines: tuple[BaselineReading, ...]
+    survivors: tuple[VariantReading, ...]
+    pruned: tuple[VariantReading, ...]
+    #: decided at the first stage without being pruned or promoted
+    held: tuple[VariantReading, ...]
+    #: matched readings by later stage
+    confirmed: Mapping[str, tuple[VariantReading, ...]]
+    undecided: tuple[str, ...]
+    failures: tuple[FailureReading, ...]
+    unmatched: tuple[UnmatchedBox, ...]
+
+    @property
+    def name(self) -> str:
+        return self.state.task.name
+
+    @property
+    def objective(self) -> Objective:
+        return self.state.task.objective
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundReading:
+    """A whole round, in the order of its summary."""
+
+    state: RoundState
+    tasks: tuple[TaskReading, ...]
+    totals: Totals
+
+    @property
+    def outcome(self) -> str:
+        """`finished`, `parked` or `cancelled`; `in progress` while the records do not say."""
+        if self.state.finished is not None:
+            return self.state.finished.outcome
+        return "cancelled" if self.state.cancelled is not None else "in progress"
+
+    @property
+    def verdicts(self) -> Mapping[str, int]:
+        """How many variants got each verdict, over all tasks, by name."""
+        facts = (fact for task in self.state.tasks.values() for fact in task.verdicts.values())
+        return dict(sorted(Counter(fact.verdict for fact in facts).items()))
+
+
+def read_round(round_state: RoundState) -> RoundReading:
+    """The reading of a round, finished or not."""
+    return RoundReading(
+        state=round_state,
+        tasks=tuple(read_task(task) for task in round_state.tasks.values()),
+        totals=totals(round_state),
+    )
+
+
+def read_task(task: TaskState) -> TaskReading:
+    """The reading of one task, finished or not. Best delta first in every list."""
+    first, *later = [stage.name for stage in task.task.stages]
+    return TaskReading(
+        state=task,
+        baselines=tuple(_baselines(task)),
+        survivors=_variants(task, first, events.VariantPromoted),
+        pruned=_variants(task, first, events.VariantPruned),
+        held=_variants(task, first, events.VariantHeld),
+        confirmed={stage: _variants(task, stage, events.VariantFact) for stage in later},
+        undecided=tuple(v.name for v in task.task.variants if not task.decisions.get(v.name)),
+        failures=tuple(_failures(task)),
+        unmatched=tuple(unmatched_boxes(task)),
+    )
+
+
+def _baselines(task: TaskState) -> Iterator[BaselineReading]:
+    for stage in task.task.stages:
+        runs = runs_at(task, stage.name, BASELINE)
+        if runs:
+            values = [run.value for run in runs if run.value is not None]
+            yield BaselineReading(
+                stage=stage.name,
+                value=statistics.fmean(values),
+                loss=_mean_loss(task, runs),
+                sd=statistics.stdev(values) if len(values) > 1 else None,
+                seeds=tuple(run.seed for run in runs),
+                bsz=runs[-1].bsz,
+                n_eval=runs[-1].n_eval,
+            )
+
+
+def _variants(task: TaskState, stage: str, kind: type[events.VariantFact]) -> tuple[VariantReading, ...]:
+    readings = [
+        VariantReading(fact=fact, loss=_mean_loss(task, runs_at(task, stage, config)))
+        for config, facts in task.decisions.items()
+        for fact in facts
+        if fact.stage == stage and isinstance(fact, kind)
+    ]
+    # A variant without a delta comes last; equal deltas keep the order of the file.
+    return tuple(sorted(readings, key=lambda r: float("inf") if r.fact.d_acc is None else -r.fact.d_acc))
+
+
+def _mean_loss(task: TaskState, runs: tuple[events.RunFinished, ...]) -> float | None:
+    losses = [run.loss for run in runs if run.loss is not None]
+    if task.task.objective.metric == "loss" or not losses:
+        return None
+    return statistics.fmean(losses)
+
+
+def _failures(task: TaskState) -> Iterator[FailureReading]:
+    for run, attempts in failed_runs(task):
+        rule = RULES.get(run.failure_class or "lost")
+        yield FailureReading(
+            run=run,
+            attempts=attempts,
+            message=first_line(run.error or "") or "no message",
+            remedy=rule.remedy if rule is not None else "see error.txt of the run",
+        )

@@ -1,0 +1,94 @@
+"""Which runs of a task count, and what did they cost? Read from recorded attempts alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from scheduler.decide.events import RunFinished
+from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, TaskState, observation
+
+
+def runs_at(task: TaskState, stage: str, config: str) -> tuple[RunFinished, ...]:
+    """Runs with a value, at the batch size in force, newest attempt of each seed, in slot order."""
+    newest = [
+        finished
+        for key in task.attempts
+        if key.stage == stage and key.config == config
+        if (finished := _newest_end(task.counted(key), task.bsz)) is not None
+    ]
+    return tuple(sorted((run for run in newest if observation(run).is_usable), key=lambda run: run.slot))
+
+
+def failed_runs(task: TaskState) -> Iterator[tuple[RunFinished, int]]:
+    """Runs whose newest counted attempt failed or was lost, each with the number of attempts that count."""
+    for key in task.attempts:
+        attempts = task.counted(key)
+        last = _newest_end(attempts, None)
+        if last is not None and last.status in ("failed", "lost"):
+            yield last, len(attempts)
+
+
+def _newest_end(attempts: Iterable[Attempt], bsz: int | None) -> RunFinished | None:
+    """The last end among `attempts`; only ends at `bsz` where one is given."""
+    ends = [attempt.finished for attempt in attempts if attempt.finished is not None]
+    matching = [end for end in ends if bsz is None or end.bsz == bsz]
+    return matching[-1] if matching else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What a round cost, over every attempt, whether it counts or not."""
+
+    #: attempts by how they ended, probes left out
+    outcomes: Mapping[str, int]
+    #: runs whose result was found in the cache
+    cached: int
+    probes: int
+    #: seconds of training by device
+    train_seconds: Mapping[str, float] = field(default_factory=dict)
+    eval_seconds: float
+    #: seconds from the making of a worker until it could train
+    startup_seconds: float
+    #: None where nothing was measured
+    energy_joule: float | None
+    peak_memory_mib: float | None
+
+    @property
+    def runs(self) -> int:
+        """Attempts that ended; a lost or repeated one counts each time."""
+        return sum(self.outcomes.values())
+
+    @property
+    def startup_share(self) -> float | None:
+        """Start-up as a share of start-up, training and evaluation; None when nothing was spent."""
+        spent = self.startup_seconds + self.eval_seconds + sum(self.train_seconds.values())
+        return self.startup_seconds / spent if spent > 0 else None
+
+
+def totals(round_state: RoundState) -> Totals:
+    """What the round cost so far."""
+    ends = [
+        attempt.finished
+        for task in round_state.tasks.values()
+        for attempts in task.attempts.values()
+        for attempt in attempts
+        if attempt.finished is not None
+    ]
+    trained = [end for end in ends if end.cached_from is None]
+    train_seconds: dict[str, float] = {}
+    for end in trained:
+        train_seconds[end.device] = train_seconds.get(end.device, 0.0) + (end.train_seconds or 0.0)
+    energies = [end.energy_joule for end in trained if end.energy_joule is not None]
+    peaks = [end.peak_memory_mib for end in trained if end.peak_memory_mib is not None]
+    return Totals(
+        outcomes=Counter(end.status for end in ends if end.stage != PROBE_STAGE),
+        cached=len(ends) - len(trained),
+        probes=sum(end.stage == PROBE_STAGE for end in ends),
+        train_seconds=train_seconds,
+        eval_seconds=sum(end.eval_seconds or 0.0 for end in trained),
+        startup_seconds=sum(end.startup_seconds or 0.0 for end in trained),
+        energy_joule=sum(energies) if energies else None,
+        peak_memory_mib=max(peaks) if peaks else None,
+    )
