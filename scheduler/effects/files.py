@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 #: temporary names are `.<name>.<random>.tmp`: hidden, and ignored by the spool
 _TEMPORARY_PATTERN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
@@ -30,6 +32,18 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that somebody else made for reading: no link is followed, and no pipe is waited for.
+
+    Raises ValueError when it is not a regular file, OSError when it cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError(f"{path} is not a regular file")
+    return open(fd, "rb", buffering=0)
 
 
 def temporary_beside(path: Path) -> Path:
