@@ -1,0 +1,94 @@
+"""How does schedctl ask the daemon for something, even while it is down? By a file in `queue/control/`."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import orjson
+
+from scheduler.decide.events import RequestMade
+from scheduler.effects.files import fsync_folder, open_regular, publish
+from scheduler.effects.spool import reject
+from scheduler.rounds.paths import HomePaths
+
+_VERBS: tuple[str, ...] = get_args(get_type_hints(RequestMade)["verb"])
+#: verbs that mean nothing without a round
+_VERBS_OF_A_ROUND = ("cancel", "retry")
+_ARGUMENTS = frozenset({"round", "task", "reason"})
+_MAX_BYTES = 16 * 1024
+_MAX_REASON_LENGTH = 500
+#: nanoseconds first, so that requests are taken in the order they were made
+_FILE_NAME = re.compile(r"(?P<time>\d{19})-(?P<id>[0-9a-f]{12})\.json")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def send(home: HomePaths, verb: str, **arguments: str | None) -> str:
+    """Leave a request for the daemon; returns its id. Raises ValueError for one the daemon would refuse."""
+    fields = {"verb": verb, **{key: value for key, value in arguments.items() if value is not None}}
+    request_id = secrets.token_hex(6)
+    _request(request_id, fields)
+    home.control.mkdir(exist_ok=True)
+    publish(home.control / f"{time.time_ns():019d}-{request_id}.json", orjson.dumps(fields) + b"\n")
+    return request_id
+
+
+def take(home: HomePaths) -> list[RequestMade]:
+    """Every request that waits, oldest first. Each stays on disk, and is taken again, until `discard`.
+
+    What is not a request goes to `queue/rejected/` with the reason.
+    """
+    requests = []
+    for path in sorted(home.control.iterdir()):
+        if path.name.startswith("."):
+            continue
+        try:
+            requests.append(_read(path))
+        except FileNotFoundError:
+            continue
+        except (ValueError, OSError) as error:
+            reject(path, home.rejected, f"This is not a request of schedctl: {error}.")
+    return requests
+
+
+def discard(home: HomePaths, request_id: str) -> None:
+    """Forget a request, once it is recorded or refused. Does nothing when it is gone."""
+    for path in home.control.glob(f"*-{request_id}.json"):
+        path.unlink(missing_ok=True)
+    fsync_folder(home.control)
+
+
+def _read(path: Path) -> RequestMade:
+    name = _FILE_NAME.fullmatch(path.name)
+    if name is None:
+        raise ValueError("its name is not <nanoseconds>-<id>.json")
+    with open_regular(path) as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"it is larger than {_MAX_BYTES // 1024} KiB")
+    fields = orjson.loads(data)
+    if not isinstance(fields, dict):
+        raise ValueError("it does not hold a JSON object")
+    return _request(name["id"], fields)
+
+
+def _request(request_id: str, fields: dict[str, Any]) -> RequestMade:
+    fields = dict(fields)
+    verb = fields.pop("verb", None)
+    if verb not in _VERBS:
+        raise ValueError(f"its verb is {verb!r}, not one of {', '.join(_VERBS)}")
+    unknown = fields.keys() - _ARGUMENTS
+    if unknown:
+        raise ValueError(f"it has unknown keys: {', '.join(sorted(unknown))}")
+    for key in ("round", "task"):
+        if key in fields and not (isinstance(fields[key], str) and _ID.fullmatch(fields[key])):
+            raise ValueError(f"its {key} {fields[key]!r} cannot be the name of one")
+    reason = fields.get("reason", "")
+    if not isinstance(reason, str) or len(reason) > _MAX_REASON_LENGTH:
+        raise ValueError(f"its reason is not a text of at most {_MAX_REASON_LENGTH} characters")
+    if verb in _VERBS_OF_A_ROUND and "round" not in fields:
+        raise ValueError(f"{verb} needs a round")
+    return RequestMade(id=request_id, verb=verb, **fields)
