@@ -1,0 +1,66 @@
+"""What happens by the wall clock? Events posted to the inbox at given times; nothing else happens here.
+
+Budgets and grace periods are no business of it: they run on the monotonic clock in `clock.Deadlines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from scheduler.rounds.errors import SettingsError
+
+Event = TypeVar("Event")
+
+
+class Timers(Generic[Event]):
+    """Posts events at wall-clock times, from a thread of its own, between `start` and `stop`.
+
+    An event that is late, because the machine slept or was busy, is posted late; several missed ones of one
+    timer are posted as one.
+    """
+
+    def __init__(self, post: Callable[[Event], None]) -> None:
+        self._post = post
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(1)},
+            # By default a job that is one second late is dropped without a word.
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+
+    def every(self, seconds: float, make_event: Callable[[], Event], name: str) -> None:
+        """Post an event every `seconds`, the first one `seconds` from now. Replaces a timer of that name."""
+        self._add(IntervalTrigger(seconds=seconds), make_event, name)
+
+    def cron(self, fields: Mapping[str, str | int], make_event: Callable[[], Event], name: str) -> None:
+        """Post an event whenever local time matches `fields` (minute, hour, day_of_week, ...).
+
+        Raises SettingsError for fields that no time can match.
+        """
+        try:
+            trigger = CronTrigger(**fields)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(
+                f"{name}: {dict(fields)} is not a schedule ({error}). "
+                f"Use minute, hour, day, month, day_of_week as in cron."
+            ) from error
+        self._add(trigger, make_event, name)
+
+    def start(self) -> None:
+        """Post from now on."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Nothing is posted after the return. Does nothing when it never started."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def _add(self, trigger: object, make_event: Callable[[], Event], name: str) -> None:
+        self._scheduler.add_job(
+            lambda: self._post(make_event()), trigger, id=name, name=name, replace_existing=True
+        )
