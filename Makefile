@@ -1,0 +1,49 @@
+# Everything a checkout needs. Each target sets up .venv by itself; a second call re-uses it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Further arguments for pytest: make test PYTEST_ARGS="-k spool -x"
+PYTEST_ARGS ?=
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types pytest bench clean
+
+help:
+	@echo 'make demo    watch a small search round train, prune, promote and report'
+	@echo 'make test    lint, types and all tests'
+	@echo 'make lint    ruff check, ruff format --check'
+	@echo 'make types   mypy --strict on scheduler and policies'
+	@echo 'make bench   measure the figures of benchmarks/RESULTS.md'
+	@echo 'make clean   remove .venv and caches; queue/, results/ and .demo/ stay'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is not: say PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+	  { rm -rf $(VENV); echo "no virtual environment (on Debian: apt install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/schedctl demo
+
+test: lint types pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+pytest: $(INSTALLED)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/status_latency.py
+	$(BIN)/python benchmarks/idle_daemon.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
