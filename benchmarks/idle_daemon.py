@@ -1,0 +1,93 @@
+"""What does a daemon cost that has nothing to do, and how soon is it ready?"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+
+import psutil
+from subject import IdleDaemon, heading, idle_daemon, row
+
+DEMAND_PERCENT = 0.3
+DEMAND_MIB = 60
+DEMAND_READY_SECONDS = 0.5
+STARTS = 5
+MIB = 1024 * 1024
+#: left out at the beginning: the daemon has just started
+SETTLE_SECONDS = 2.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300.0, help="how long to watch (default 5 minutes)")
+    seconds = parser.parse_args().seconds
+    ready_seconds = []
+    for _ in range(STARTS):
+        with idle_daemon() as daemon:
+            ready_seconds.append(daemon.ready_seconds)
+    with idle_daemon() as daemon:
+        percent, peak_mib, threads = watch(daemon, seconds)
+    print(heading())
+    print(row(f"idle, share of a core over {seconds:.0f} s", f"<= {DEMAND_PERCENT} %", f"{percent:.2f} %"))
+    print(
+        row(
+            "idle, memory before the first decision",
+            f"<= {DEMAND_MIB} MB",
+            f"{peak_mib:.1f} MiB, {threads} threads",
+        )
+    )
+    print(
+        row(
+            "start to ready",
+            f"<= {DEMAND_READY_SECONDS} s",
+            f"{statistics.median(ready_seconds):.2f} s (worst of {STARTS}: {max(ready_seconds):.2f} s)",
+        )
+    )
+    is_missed = (
+        percent > DEMAND_PERCENT
+        or peak_mib * MIB > DEMAND_MIB * 1e6
+        or statistics.median(ready_seconds) > DEMAND_READY_SECONDS
+    )
+    sys.exit(is_missed)
+
+
+def watch(daemon: IdleDaemon, seconds: float) -> tuple[float, float, int]:
+    """Percent of a core, the largest resident memory in MiB and the number of threads; children included."""
+    process = psutil.Process(daemon.pid)
+    time.sleep(SETTLE_SECONDS)
+    begun, cpu_before = time.monotonic(), cpu_seconds(process)
+    peak_bytes = 0
+    while (left := begun + seconds - time.monotonic()) > 0:
+        peak_bytes = max(peak_bytes, resident_bytes(process))
+        time.sleep(min(5.0, left))
+    percent = (cpu_seconds(process) - cpu_before) / (time.monotonic() - begun) * 100
+    return percent, peak_bytes / MIB, process.num_threads()
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Of the process, of children that have ended, and of those that live."""
+    times = process.cpu_times()
+    total = times.user + times.system + times.children_user + times.children_system
+    for child in process.children(recursive=True):
+        try:
+            own = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += own.user + own.system
+    return total
+
+
+def resident_bytes(process: psutil.Process) -> int:
+    total = process.memory_info().rss
+    for child in process.children(recursive=True):
+        try:
+            total += child.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+if __name__ == "__main__":
+    main()
