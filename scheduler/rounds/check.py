@@ -1,0 +1,165 @@
+"""Is a spec sound as far as its own text tells? All its problems at once, and a draft of the round."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+from scheduler.rounds.draft import Draft, TaskDraft
+from scheduler.rounds.grid import MAX_VARIANTS, expanded
+from scheduler.rounds.inherit import (
+    as_written,
+    delta_unit_problem,
+    inherited_objective,
+    inherited_policy,
+    inherited_stages,
+    stages_out_of_order,
+)
+from scheduler.rounds.parse import Parsed
+from scheduler.rounds.problems import Path, Problem, shown, without_followers
+from scheduler.rounds.shape import shaped, without
+from scheduler.rounds.spec import ID_PATTERN, RESERVED_NAMES, RoundSpec
+
+#: without these, or with wrong ones, nothing a trainer says about the task would be to the point
+_NEEDED_BY_TRAINER = ("name", "trainer", "args", "baseline")
+
+
+def check(parsed: Parsed, file: str) -> tuple[Draft | None, list[Problem]]:
+    """The draft of the round in a parsed file, and every problem of the file.
+
+    With problems, the draft holds what a trainer can still be asked about; None when that is nothing.
+    """
+    if parsed.data is None:
+        return None, list(parsed.problems)
+    raw = parsed.data
+    spec, of_shape = shaped(without(raw, [problem.path for problem in parsed.problems]))
+    problems = without_followers(parsed.problems, of_shape)
+    of_meaning = [*_round_problems(spec, raw, file)]
+    tasks = _with_grids(
+        spec, raw, [_task_draft(spec, i, of_meaning) for i in range(len(spec.tasks))], of_meaning
+    )
+    problems = without_followers(problems, of_meaning)
+    round_id = spec.round or PurePath(file).stem
+    draft = Draft(
+        id=round_id,
+        title=spec.title or round_id,
+        priority=spec.priority,
+        after=tuple(spec.after),
+        tasks=tuple(checkable for task in tasks if (checkable := _checkable(task, problems)) is not None),
+    )
+    return draft, [_with_task(problem, raw) for problem in problems]
+
+
+def _round_problems(spec: RoundSpec, raw: Mapping[str, Any], file: str) -> Iterator[Problem]:
+    stem = PurePath(file).stem
+    if "round" not in raw and not is_id(stem):
+        message = f'is missing: {shown(stem)}, the file\'s name, cannot be the id; set round = "..."'
+        yield Problem(path=("round",), message=message)
+    for index, round_id in enumerate(spec.after):
+        if round_id == (spec.round or stem):
+            yield Problem(path=("after", index), message="is this round itself", found=round_id)
+    yield from _order_problems(raw)
+    first_index: dict[str, int] = {}
+    for index, task in enumerate(spec.tasks):
+        first = first_index.setdefault(task.name, index)
+        if first != index:
+            message = f"is the name of tasks[{first}] too; each task needs its own"
+            yield Problem(path=("tasks", index, "name"), message=message, found=task.name)
+
+
+def is_id(name: str) -> bool:
+    """Whether a round may be called `name`."""
+    return re.fullmatch(ID_PATTERN, name) is not None and name.lower() not in RESERVED_NAMES
+
+
+def _order_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Stages out of order, where the file defines them: once for the round, or else in each task."""
+    tables: list[tuple[Path, Any]] = [(("stages",), raw.get("stages"))]
+    if not raw.get("stages") and isinstance(raw.get("tasks"), list):
+        tables = [
+            (("tasks", index, "stages"), task.get("stages"))
+            for index, task in enumerate(raw["tasks"])
+            if isinstance(task, dict)
+        ]
+    for path, table in tables:
+        words = stages_out_of_order(list(table)) if isinstance(table, dict) else None
+        if words is not None:
+            yield Problem(path=path, message=words)
+
+
+def _task_draft(spec: RoundSpec, index: int, problems: list[Problem]) -> TaskDraft:
+    task = spec.tasks[index]
+    path: Path = ("tasks", index)
+    round_objective, round_policy, own_policy = map(as_written, (spec.objective, spec.policy, task.policy))
+    objective = inherited_objective(round_objective, as_written(task.objective), path, problems)
+    policy = inherited_policy(round_policy, own_policy, path, problems)
+    unit = round_objective.get("unit", "pp")
+    problem = delta_unit_problem(objective, unit, round_policy, own_policy, path)
+    if problem is not None:
+        problems.append(problem)
+    return TaskDraft(
+        index=index,
+        name=task.name,
+        trainer=task.trainer,
+        seeds=tuple(task.seeds),
+        bsz=tuple(task.bsz or ()),
+        objective=objective,
+        policy=policy,
+        stages=inherited_stages(spec.stages, task.stages, path, problems),
+        args=task.args,
+        baseline=task.baseline,
+        variants=task.variants,
+        grid={},
+        written=tuple(task.variants),
+    )
+
+
+def _with_grids(
+    spec: RoundSpec, raw: Mapping[str, Any], tasks: Sequence[TaskDraft], problems: list[Problem]
+) -> list[TaskDraft]:
+    """The tasks with the variants of their grids."""
+    room = MAX_VARIANTS - sum(len(task.variants) for task in tasks)
+    done = []
+    for task, task_spec in zip(tasks, spec.tasks, strict=True):
+        place: Path = ("tasks", task.index)
+        raw_task = _raw_task(raw, task.index)
+        if "grid_base" in raw_task and "grid" not in raw_task:
+            message = "has no effect without a grid; write [tasks.grid], or leave it out"
+            problems.append(Problem(path=(*place, "grid_base"), message=message))
+        if "grid" in task_spec.model_fields_set:
+            axes = {axis: tuple(values) for axis, values in task_spec.grid.items()}
+            made = expanded(task_spec.grid_base, axes, task.variants, room, place, problems)
+            room -= len(made)
+            task = replace(task, variants={**task.variants, **made}, grid=axes)
+        done.append(task)
+    return done
+
+
+def _raw_task(raw: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    tasks = raw.get("tasks")
+    task = tasks[index] if isinstance(tasks, list) and index < len(tasks) else None
+    return task if isinstance(task, dict) else {}
+
+
+def _checkable(task: TaskDraft, problems: list[Problem]) -> TaskDraft | None:
+    """The task without its variants that have problems; None where a trainer could say nothing of it."""
+    place: Path = ("tasks", task.index)
+    here = [problem.path[2:] for problem in problems if problem.is_within(place)]
+    if not task.stages or () in here or any(problem.path == ("tasks",) for problem in problems):
+        return None
+    if any(path[0] in _NEEDED_BY_TRAINER for path in here):
+        return None
+    wrong = {path[1] for path in here if path[0] == "variants" and len(path) > 1}
+    return replace(task, variants={k: v for k, v in task.variants.items() if k not in wrong})
+
+
+def _with_task(problem: Problem, raw: Mapping[str, Any]) -> Problem:
+    """The problem with the name of the task that it lies in."""
+    path = problem.path
+    if len(path) < 2 or path[0] != "tasks" or not isinstance(path[1], int):
+        return problem
+    name = _raw_task(raw, path[1]).get("name")
+    return replace(problem, task=name) if isinstance(name, str) and name else problem
