@@ -1,0 +1,114 @@
+"""What does a short-lived program answer? It gets a time limit, and leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+#: seconds between two looks at whether a program has ended whose pipes someone else holds open
+_LOOK_SECONDS = 0.05
+#: the same, once it has closed them itself
+_ENDING_SECONDS = 0.001
+_CHUNK_BYTES = 1 << 16
+#: bytes kept of what it wrote to stderr: the end says what went wrong
+_STDERR_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEnd:
+    """How a program ended, and what it said."""
+
+    #: exit status, negative for a signal
+    returncode: int
+    stdout: bytes
+    #: the end of it
+    stderr: bytes
+    #: the limit that it was killed for
+    exceeded: Literal["time", "output"] | None = None
+
+
+def run_child(
+    argv: Sequence[str],
+    *,
+    stdin: bytes,
+    seconds: float,
+    environment: Mapping[str, str],
+    max_stdout_bytes: int,
+    cwd: Path | None = None,
+) -> ChildEnd:
+    """Run `argv` to its end, or kill it after `seconds` or when it says too much.
+
+    When this returns, or raises OSError because it could not be started, nothing of its session is alive.
+    """
+    with os.fdopen(os.memfd_create("stdin"), "w+b") as given:
+        given.write(stdin)
+        given.seek(0)
+        process = subprocess.Popen(
+            argv,
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    try:
+        exceeded, stdout, stderr = _heard(process, time.monotonic() + seconds, max_stdout_bytes)
+    finally:
+        # before it is reaped, so that the number cannot be anyone else's
+        _kill_session(process.pid)
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    return ChildEnd(returncode=process.returncode, stdout=stdout, stderr=stderr, exceeded=exceeded)
+
+
+def _heard(
+    process: subprocess.Popen[bytes], deadline: float, max_stdout_bytes: int
+) -> tuple[Literal["time", "output"] | None, bytes, bytes]:
+    """What the program wrote until it ended, or until it exceeded a limit."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    stdout, stderr = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, stdout)
+        selector.register(process.stderr, selectors.EVENT_READ, stderr)
+        while time.monotonic() < deadline:
+            # once both pipes are closed it is about to end
+            has_pipes = bool(selector.get_map())
+            ready = selector.select(_LOOK_SECONDS if has_pipes else _ENDING_SECONDS)
+            for key, _ in ready:
+                chunk = os.read(key.fd, _CHUNK_BYTES)
+                buffer: bytearray = key.data
+                buffer += chunk
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            del stderr[:-_STDERR_BYTES]
+            if len(stdout) > max_stdout_bytes:
+                return "output", b"", bytes(stderr)
+            if not ready and _has_ended(process.pid):
+                return None, bytes(stdout), bytes(stderr)
+    return "time", b"", bytes(stderr)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether the child has ended; it stays to be reaped."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _kill_session(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
