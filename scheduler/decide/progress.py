@@ -1,0 +1,190 @@
+"""How far has the daemon come, and why does nothing run? The content of status.json, from the state alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from scheduler.decide.forecast import Outlook, forecast_round
+from scheduler.decide.state import Attempt, RoundState, State, TaskState, Worker, open_attempts
+
+#: version of the format of status.json
+VERSION = 1
+#: ended rounds that are still listed, newest last
+ENDED_ROUNDS_SHOWN = 5
+
+
+def status_of(
+    state: State,
+    *,
+    now: datetime,
+    pid: int,
+    wait_reason: str | None,
+    gpu: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Everything `schedctl status` shows; plain JSON values.
+
+    `wait_reason` is why nothing starts, as the planner says; it is dropped while something runs.
+    """
+    running = list(_running(state))
+    rounds = [_round(current, running, state) for current in _shown(state)]
+    return {
+        "v": VERSION,
+        "written_at": now.isoformat(timespec="seconds"),
+        "pid": pid,
+        "paused": state.paused,
+        "draining": state.draining,
+        "stopping": state.live.stopping,
+        "why": None if running else _why(state, wait_reason),
+        "running": running,
+        "rounds": rounds,
+        "devices": [_device(state, device, gpu) for device in state.devices],
+    }
+
+
+def _running(state: State) -> Iterator[dict[str, Any]]:
+    """Every attempt that has a worker, with its latest evaluation."""
+    for current, task, attempt in open_attempts(state):
+        worker = state.live.workers.get(attempt.id)
+        if worker is not None:
+            yield _run(current, task, attempt, worker)
+
+
+def _run(current: RoundState, task: TaskState, attempt: Attempt, worker: Worker) -> dict[str, Any]:
+    intended = attempt.intended
+    evaluated = worker.evaluations[-1] if worker.evaluations else None
+    objective = task.task.objective
+    return {
+        "round": current.round.id,
+        "task": intended.task,
+        "stage": intended.stage,
+        "config": intended.config,
+        "seed": intended.seed,
+        "attempt": intended.attempt,
+        "device": intended.device,
+        "bsz": list(intended.bsz) if isinstance(intended.bsz, tuple) else intended.bsz,
+        "phase": "preparing" if attempt.started is None else "training",
+        "max_steps": intended.budget.get("max_steps"),
+        "time_budget_sec": intended.budget.get("time_budget_sec"),
+        "step": evaluated.step if evaluated else None,
+        "value": evaluated.value if evaluated else None,
+        "loss": evaluated.loss if evaluated else None,
+        "train_seconds": evaluated.train_seconds if evaluated else None,
+        "metric": objective.metric,
+        "unit": objective.unit,
+        "run_dir": intended.run_dir,
+    }
+
+
+def _shown(state: State) -> Iterator[RoundState]:
+    """Rounds in the order they will run, after the last few that ended."""
+    ended = [current for current in state.rounds.values() if current.finished is not None]
+    yield from ended[-ENDED_ROUNDS_SHOWN:]
+    unfinished = [current for current in state.rounds.values() if current.finished is None]
+    yield from sorted(unfinished, key=lambda current: -current.round.priority)
+
+
+def _round(current: RoundState, running: list[dict[str, Any]], state: State) -> dict[str, Any]:
+    run = next((run for run in running if run["round"] == current.round.id), None)
+    forecast = forecast_round(current)
+    spent = _spent_seconds(current, run)
+    low = max(0.0, forecast.seconds_least - spent)
+    return {
+        "id": current.round.id,
+        "title": current.round.title,
+        "state": _round_state(current, run),
+        "waits_for": [] if current.finished else _missing(current, state),
+        "task": _task_position(current, run),
+        "runs_done": forecast.runs_done,
+        "runs_least": forecast.runs_done + forecast.runs_least,
+        "runs_most": forecast.runs_done + forecast.runs_most,
+        "time_left_seconds": [round(low), round(max(low, forecast.seconds_most - spent))],
+        "time_left_expected_seconds": round(max(low, forecast.seconds_expected - spent)),
+        "parked": list(_parked(current)),
+        "verdicts": _verdicts(current),
+    }
+
+
+def _round_state(current: RoundState, run: Mapping[str, Any] | None) -> str:
+    """`waiting`, `running`, or how the round ended: `finished`, `parked`, `cancelled`."""
+    if current.finished is not None:
+        return current.finished.outcome
+    if current.cancelled is not None:
+        return "cancelled"
+    has_begun = run is not None or any(task.attempts for task in current.tasks.values())
+    return "running" if has_begun else "waiting"
+
+
+def _missing(current: RoundState, state: State) -> list[str]:
+    """Rounds that must be finished before this one."""
+    return [
+        name
+        for name in current.round.after
+        if name not in state.rounds or state.rounds[name].finished is None
+    ]
+
+
+def _task_position(current: RoundState, run: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Name and number of the task in hand: the one that runs, else the first that is open."""
+    for number, (name, task) in enumerate(current.tasks.items(), start=1):
+        is_open = not task.is_finished and task.parked is None
+        if (run is not None and run["task"] == name) or (run is None and is_open):
+            return {"name": name, "number": number, "of": len(current.tasks)}
+    return None
+
+
+def _spent_seconds(current: RoundState, run: Mapping[str, Any] | None) -> float:
+    """What the run under way has done of its expected time."""
+    if run is None or run["train_seconds"] is None or run["stage"] not in _stages(current, run):
+        return 0.0
+    likely = Outlook.of(current.tasks[run["task"]]).likely_seconds(run["stage"])
+    return min(float(run["train_seconds"]), likely)
+
+
+def _stages(current: RoundState, run: Mapping[str, Any]) -> list[str]:
+    return [stage.name for stage in current.tasks[run["task"]].task.stages]
+
+
+def _parked(current: RoundState) -> Iterator[dict[str, Any]]:
+    for name, task in current.tasks.items():
+        if task.parked is not None:
+            yield {
+                "task": name,
+                "failure_class": task.parked.failure_class,
+                "reason": task.parked.reason,
+                "remedy": task.parked.remedy,
+            }
+
+
+def _verdicts(current: RoundState) -> dict[str, int]:
+    facts = (fact for task in current.tasks.values() for fact in task.verdicts.values())
+    return dict(sorted(Counter(fact.verdict for fact in facts).items()))
+
+
+def _device(state: State, device: str, gpu: Mapping[str, Any] | None) -> dict[str, Any]:
+    about = state.devices[device]
+    return {
+        "id": about.id,
+        "name": about.name,
+        "dirty": state.dirty.get(device),
+        "gpu": dict(gpu) if gpu is not None and device != "cpu" else None,
+    }
+
+
+def _why(state: State, wait_reason: str | None) -> str:
+    """Why nothing runs. There is always a reason."""
+    if wait_reason is not None:
+        return wait_reason
+    if state.live.stopping is not None:
+        return f"the daemon is stopping: {state.live.stopping}"
+    if state.draining is not None:
+        return f"draining: {state.draining}"
+    if state.paused is not None:
+        return f"paused: {state.paused}"
+    if state.live.waits:
+        return "; ".join(state.live.waits.values())
+    if all(current.finished is not None for current in state.rounds.values()):
+        return "the queue is empty"
+    return "the next run is being chosen"
