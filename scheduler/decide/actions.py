@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scheduler.decide.events import DeadlinePassed, EndedBy, Fact, RunIntended, RunStarted
+from scheduler.decide.events import DeadlinePassed, EndedBy, Fact, RunFinished, RunIntended, RunStarted
 from scheduler.rounds.round import Task
 
 
@@ -89,11 +89,23 @@ class RejectSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveSpec:
-    """Move a spec file on: from the inbox to `active/`, or from there to `done/`."""
+    """Move a spec file on: from the queue to `active/`, or from there to `done/`.
+
+    "known" is a file whose round was accepted before: the move was missed, or it was dropped again.
+    """
 
     round: str
     file: str
-    to: Literal["active", "done"]
+    to: Literal["active", "done", "known"]
+    #: whether anything of the round may still run
+    is_open: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepError:
+    """Keep the whole text of a run's error in its folder, unless the worker has done so."""
+
+    run: RunFinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +141,7 @@ Action = (
     | AcceptSpec
     | RejectSpec
     | MoveSpec
+    | KeepError
     | WriteReport
     | DiscardRequest
     | Exit

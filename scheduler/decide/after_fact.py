@@ -68,6 +68,8 @@ def _after_run(state: State, run: events.RunFinished, limits: Limits) -> tuple[A
             act.ReleaseWorker(attempt_id=run.attempt_id),
             deadline(run.attempt_id, "exit", EXIT_SECONDS),
         )
+    if run.error is not None:
+        actions += (act.KeepError(run=run),)
     if run.failure_class == "network":
         actions += (_back_off(state, run, limits),)
     if run.failure_class == "gpu" and state.paused is None:

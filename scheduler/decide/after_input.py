@@ -38,13 +38,14 @@ def after_worker(before: State, state: State, event: events.WorkerEnded) -> tupl
     """The end of the run, if its worker did not tell it; a device that could not be emptied is dirty."""
     worker = before.live.workers.get(event.attempt_id)
     actions: tuple[Action, ...] = (act.CancelDeadlines(attempt_id=event.attempt_id),)
+    reason = _why_dirty(event)
+    if reason is not None and worker is not None and worker.device != "cpu":
+        # Before the run's end is recorded, since that end may lead to the next start.
+        actions += (act.Record(fact=events.GpuDirtied(device=worker.device, reason=reason)),)
     attempt = _open(state, event.attempt_id)
     if attempt is not None and worker is not None:
         end = unreported_end(attempt.intended, event, worker.evaluations)
         actions += (act.Record(fact=end),)
-    reason = _why_dirty(event)
-    if reason is not None and worker is not None and worker.device != "cpu":
-        actions += (act.Record(fact=events.GpuDirtied(device=worker.device, reason=reason)),)
     return actions + _start_if_free(state)
 
 
@@ -110,7 +111,7 @@ def _after_check(state: State, event: events.SpecChecked) -> Action:
     if known is None:
         return act.AcceptSpec(sha256=event.sha256, file=event.file, suffix=event.suffix, spec=event.spec)
     if known.accepted.sha256 == event.sha256:
-        return act.MoveSpec(round=round_id, file=event.file, to="active" if known.is_open else "done")
+        return act.MoveSpec(round=round_id, file=event.file, to="known", is_open=known.is_open)
     problem = (
         f"round: a different round {round_id!r} was accepted before (from {known.accepted.file});"
         " give this one another id"

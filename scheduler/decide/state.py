@@ -120,6 +120,8 @@ class Live:
     backing_off: frozenset[str] = frozenset()
     #: why the daemon is ending; None while it is not
     stopping: str | None = None
+    #: what an earlier daemon left in flight has been settled; nothing is decided before
+    is_recovered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

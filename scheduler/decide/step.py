@@ -46,6 +46,8 @@ def step(state: State, event: events.Event, limits: Limits) -> tuple[State, tupl
 
 def _due(state: State, limits: Limits) -> tuple[Action, ...]:
     """The decision that is due, if any; or the end of a daemon that has nothing left to do."""
+    if not state.live.is_recovered:
+        return ()
     ending = state.live.stopping or state.draining
     if ending is not None and not state.live.workers and not any(open_attempts(state)):
         return (act.Exit(reason=ending),)
@@ -111,6 +113,8 @@ def _live_after_input(state: State, event: events.Input) -> State:
             return replace(state, live=replace(live, backing_off=live.backing_off - {event.attempt_id}))
         case events.ShutdownRequested():
             return replace(state, live=replace(live, stopping=event.reason))
+        case events.Recovered():
+            return replace(state, live=replace(live, is_recovered=True))
     return state
 
 

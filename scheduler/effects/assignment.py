@@ -1,0 +1,42 @@
+"""What is a worker told about its run? The `prepare` message, from the intent and the task."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from scheduler.decide.actions import StartWorker
+from scheduler.rounds.paths import HomePaths
+
+#: a worker sees its one GPU under this name, whatever its number on the machine
+VISIBLE_GPU = "cuda:0"
+
+
+def prepare_message(action: StartWorker, home: HomePaths, threads: int) -> dict[str, Any]:
+    """The assignment of a run or a probe."""
+    intended, task = action.intended, action.task
+    message: dict[str, Any] = {
+        "mode": "probe" if action.is_probe else "train",
+        "home": str(home.root),
+        "trainer": task.trainer,
+        "config": dict(action.config),
+        "context": {
+            "seed": intended.seed,
+            "stage": intended.stage,
+            **intended.budget,
+            "bsz": intended.bsz,
+            "device": "cpu" if intended.device == "cpu" else VISIBLE_GPU,
+            "threads": threads,
+            "cache_dir": str(home.cache),
+        },
+        "expect": {
+            "source": task.identity.source,
+            "data": task.identity.data,
+            "versions": dict(task.identity.versions),
+        },
+        "metric": task.objective.metric,
+    }
+    if action.is_probe:
+        message["candidates"] = list(task.bsz)
+        message["stages"] = [{"name": stage.name, **asdict(stage.budget)} for stage in task.stages]
+    return message

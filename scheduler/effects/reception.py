@@ -1,0 +1,106 @@
+"""Which dropped files become rounds? Scans the queue, has files checked in children, moves them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from scheduler.decide.actions import MoveSpec, RejectSpec
+from scheduler.decide.events import SpecChecked
+from scheduler.effects.arrivals import Arrival, Unreadable
+from scheduler.effects.files import publish
+from scheduler.effects.intake import check_spec, rejection_text
+from scheduler.effects.records import Journal
+from scheduler.effects.spool import Spool
+from scheduler.rounds.paths import HomePaths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecReturned:
+    """A file came back from its check."""
+
+    arrival: Arrival
+    checked: SpecChecked
+
+
+class Reception:
+    """The daemon's side of the queue folder. Parsing happens elsewhere; one file at a time."""
+
+    def __init__(self, home: HomePaths, spool: Spool, post: Callable[[SpecReturned], None]) -> None:
+        self._home = home
+        self._spool = spool
+        self._post = post
+        self._checkers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check")
+        self._arrivals: dict[tuple[str, str], Arrival] = {}
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no file is being checked or still settling."""
+        return not self._arrivals and self._spool.next_scan_in() is None
+
+    def next_scan_in(self) -> float | None:
+        """Seconds until another scan is useful."""
+        return self._spool.next_scan_in()
+
+    def scan(self) -> list[SpecChecked]:
+        """Send what is ready to its check; gives back files that cannot be specs, whatever they hold."""
+        refused = []
+        for found in self._spool.scan():
+            if isinstance(found, Unreadable):
+                refused.append(
+                    SpecChecked(file=found.name, sha256="", suffix="", spec=None, problems=(found.reason,))
+                )
+            else:
+                self._arrivals[found.name, found.sha256] = found
+                self._checkers.submit(self._check, found)
+        return refused
+
+    def take_back(self, returned: SpecReturned) -> SpecChecked | None:
+        """What the check found; None when a copy may still be under way and the file gets more time."""
+        if returned.checked.problems and not returned.arrival.is_final:
+            self._spool.postpone(returned.arrival.path)
+            self._forget(returned.checked)
+            return None
+        return returned.checked
+
+    def accept(self, round_id: str, checked_file: str, sha256: str, suffix: str, resolved: bytes) -> Journal:
+        """Make the spec's bytes and the resolved round durable; returns the round's empty records."""
+        paths = self._home.round(round_id)
+        paths.root.mkdir(parents=True, exist_ok=True)
+        publish(paths.spec(suffix), self._arrivals[checked_file, sha256].data)
+        publish(paths.resolved, resolved)
+        journal, _ = Journal.open(paths.records)
+        return journal
+
+    def reject(self, action: RejectSpec) -> None:
+        """Move the file out of the way, with every problem beside it."""
+        checked = SpecChecked(
+            file=action.file, sha256=action.sha256, suffix="", spec=None, problems=action.problems
+        )
+        self._spool.to_rejected(action.file, rejection_text(checked))
+        self._forget(checked)
+
+    def move(self, action: MoveSpec, suffix: str) -> None:
+        """Move an accepted file on. In `active/` and `done/` it is called by the round's id."""
+        name = f"{action.round}{suffix}"
+        match action.to:
+            case "active":
+                self._spool.to_active(action.file, name)
+            case "done":
+                self._spool.to_done(name)
+            case "known" if action.is_open and not (self._home.active / name).exists():
+                self._spool.to_active(action.file, name)
+            case "known":
+                self._spool.duplicate_to_done(action.file)
+        self._arrivals = {key: kept for key, kept in self._arrivals.items() if key[0] != action.file}
+
+    def close(self) -> None:
+        self._checkers.shutdown(wait=False, cancel_futures=True)
+
+    def _check(self, arrival: Arrival) -> None:
+        checked = check_spec(arrival.data, arrival.name, self._home)
+        self._post(SpecReturned(arrival=arrival, checked=checked))
+
+    def _forget(self, checked: SpecChecked) -> None:
+        self._arrivals.pop((checked.file, checked.sha256), None)
