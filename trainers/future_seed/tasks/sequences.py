@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from trainers.contract import DataError
 from trainers.future_seed.tasks.examples import Examples
 
 #: one example in so many belongs to the evaluation side, by a hash of its tokens
 HELD_OUT_SHARE = 8
+
+_TOO_FEW = "the task has so few examples that none is on the {side} side: raise `length` or `symbols`"
 
 
 class SequenceTask(ABC):
@@ -20,29 +23,29 @@ class SequenceTask(ABC):
     n_masked: int
 
     @abstractmethod
-    def sequences(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        """`count` complete sequences of tokens."""
-
-    @abstractmethod
-    def masks(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        """`count` masks."""
+    def sequences(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """`count` complete sequences of tokens, and their masks."""
 
     def draw(self, generator: np.random.Generator, count: int, *, held_out: bool) -> Examples:
-        kept: list[np.ndarray] = []
+        kept: list[tuple[np.ndarray, np.ndarray]] = []
         missing = count
         while missing:
-            # Enough for nearly all draws, so that the loop rarely turns twice.
-            tokens = self.sequences(generator, 8 + missing * (2 * HELD_OUT_SHARE if held_out else 2))
-            tokens = tokens[is_held_out(tokens) == held_out][:missing]
-            kept.append(tokens)
+            # Enough that the loop rarely turns twice, and that none at all means that there are none.
+            drawn = self.sequences(generator, 256 + missing * (HELD_OUT_SHARE if held_out else 1))
+            on_this_side = is_held_out(drawn[0]) == held_out
+            if not on_this_side.any():
+                raise DataError(_TOO_FEW.format(side="evaluation" if held_out else "training"))
+            tokens, masked = (x[on_this_side][:missing] for x in drawn)
+            kept.append((tokens, masked))
             missing -= len(tokens)
-        tokens = np.concatenate(kept)
-        return Examples(tokens=tokens, masked=self.masks(generator, count), clusters=_clusters(tokens))
+        tokens, masked = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        return Examples(tokens=tokens, masked=masked, clusters=_clusters(tokens))
 
-    def _fixed_mask(self, count: int, cells: range) -> np.ndarray:
-        mask = np.zeros((count, self.n_position), dtype=bool)
-        mask[:, cells.start : cells.stop] = True
-        return mask
+    def _masked_at(self, cells: slice, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sequences, with the same cells masked in each."""
+        masked = np.zeros(tokens.shape, dtype=bool)
+        masked[:, cells] = True
+        return tokens, masked
 
 
 class RightCopy(SequenceTask):
@@ -54,12 +57,10 @@ class RightCopy(SequenceTask):
         self.n_position = 2 * length + 1
         self.n_masked = length
 
-    def sequences(self, generator: np.random.Generator, count: int) -> np.ndarray:
+    def sequences(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         copied = generator.integers(self.symbols, size=(count, self.length))
-        return np.concatenate((copied, _column(count, self.symbols), copied), axis=1)
-
-    def masks(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        return self._fixed_mask(count, range(self.length))
+        tokens = np.concatenate((copied, _column(count, self.symbols), copied), axis=1)
+        return self._masked_at(slice(self.length), tokens)
 
 
 class Constraint(SequenceTask):
@@ -74,15 +75,13 @@ class Constraint(SequenceTask):
         self.n_position = 2 * length + 4
         self.n_masked = length
 
-    def sequences(self, generator: np.random.Generator, count: int) -> np.ndarray:
+    def sequences(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         before = generator.integers(self.symbols, size=(count, self.length))
         pair = generator.integers(self.symbols, size=(count, 2))
         middle = np.concatenate((before[:, -1:], pair[:, np.arange(self.length - 1) % 2]), axis=1)
         bar = _column(count, self.symbols)
-        return np.concatenate((before, bar, middle, bar, pair), axis=1)
-
-    def masks(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        return self._fixed_mask(count, range(self.length + 1, 2 * self.length + 1))
+        tokens = np.concatenate((before, bar, middle, bar, pair), axis=1)
+        return self._masked_at(slice(self.length + 1, 2 * self.length + 1), tokens)
 
 
 class KeyValueSort(SequenceTask):
@@ -94,14 +93,14 @@ class KeyValueSort(SequenceTask):
         self.n_position = 4 * length + 1
         self.n_masked = 2 * length
 
-    def sequences(self, generator: np.random.Generator, count: int) -> np.ndarray:
+    def sequences(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         keys, values = _keys_and_values(generator, count, self.length, self.symbols)
         order = keys.argsort(axis=1)
         sorted_pairs = _pairs(np.take_along_axis(keys, order, 1), np.take_along_axis(values, order, 1))
-        return np.concatenate((sorted_pairs, _column(count, 2 * self.symbols), _pairs(keys, values)), axis=1)
-
-    def masks(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        return self._fixed_mask(count, range(2 * self.length))
+        tokens = np.concatenate(
+            (sorted_pairs, _column(count, 2 * self.symbols), _pairs(keys, values)), axis=1
+        )
+        return self._masked_at(slice(2 * self.length), tokens)
 
 
 class PermutationFill(SequenceTask):
@@ -115,18 +114,12 @@ class PermutationFill(SequenceTask):
         self.n_position = length
         self.n_masked = masked
 
-    def sequences(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        return _different(generator, count, self.n_value, self.n_value)
-
-    def masks(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        return _different(generator, count, self.n_position, self.n_position) < self.n_masked
-
-    def draw(self, generator: np.random.Generator, count: int, *, held_out: bool) -> Examples:
-        drawn = super().draw(generator, count, held_out=held_out)
-        tokens = drawn.tokens.copy()
-        missing = tokens[drawn.masked].reshape(count, self.n_masked)
-        tokens[drawn.masked] = np.sort(missing, axis=1).reshape(-1)
-        return Examples(tokens=tokens, masked=drawn.masked, clusters=drawn.clusters)
+    def sequences(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        tokens = _different(generator, count, self.n_value, self.n_value)
+        masked = _different(generator, count, self.n_position, self.n_position) < self.n_masked
+        missing = tokens[masked].reshape(count, self.n_masked)
+        tokens[masked] = np.sort(missing, axis=1).reshape(-1)
+        return tokens, masked
 
 
 class Retrieval(SequenceTask):
@@ -138,14 +131,12 @@ class Retrieval(SequenceTask):
         self.n_position = 2 * length + 3
         self.n_masked = 1
 
-    def sequences(self, generator: np.random.Generator, count: int) -> np.ndarray:
+    def sequences(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         keys, values = _keys_and_values(generator, count, self.length, self.symbols)
         asked = generator.integers(self.length, size=(count, 1))
         query = [np.take_along_axis(x, asked, axis=1) for x in (keys, values)]
-        return np.concatenate((*query, _column(count, 2 * self.symbols), _pairs(keys, values)), axis=1)
-
-    def masks(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        return self._fixed_mask(count, range(1, 2))
+        tokens = np.concatenate((*query, _column(count, 2 * self.symbols), _pairs(keys, values)), axis=1)
+        return self._masked_at(slice(1, 2), tokens)
 
 
 class NameIndex(SequenceTask):
@@ -157,15 +148,13 @@ class NameIndex(SequenceTask):
         self.n_position = length + 3
         self.n_masked = 1
 
-    def sequences(self, generator: np.random.Generator, count: int) -> np.ndarray:
+    def sequences(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         names = _different(generator, count, self.symbols, self.length)
         place = generator.integers(self.length, size=(count, 1))
         named = np.take_along_axis(names, place, axis=1)
         bar = _column(count, self.symbols + self.length)
-        return np.concatenate((self.symbols + place, named, bar, names), axis=1)
-
-    def masks(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        return self._fixed_mask(count, range(1, 2))
+        tokens = np.concatenate((self.symbols + place, named, bar, names), axis=1)
+        return self._masked_at(slice(1, 2), tokens)
 
 
 class MiddleMatch(SequenceTask):
@@ -177,14 +166,12 @@ class MiddleMatch(SequenceTask):
         self.n_position = length + 4
         self.n_masked = 1
 
-    def sequences(self, generator: np.random.Generator, count: int) -> np.ndarray:
+    def sequences(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         names = _different(generator, count, self.symbols, self.length)
         place = generator.integers(1, self.length - 1, size=(count, 1))
         around = np.take_along_axis(names, place + np.array([-1, 0, 1]), axis=1)
-        return np.concatenate((around, _column(count, self.symbols), names), axis=1)
-
-    def masks(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        return self._fixed_mask(count, range(1, 2))
+        tokens = np.concatenate((around, _column(count, self.symbols), names), axis=1)
+        return self._masked_at(slice(1, 2), tokens)
 
 
 def is_held_out(tokens: np.ndarray) -> np.ndarray:
