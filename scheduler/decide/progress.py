@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -69,13 +70,18 @@ def _run(current: RoundState, task: TaskState, attempt: Attempt, worker: Worker)
         "max_steps": intended.budget.get("max_steps"),
         "time_budget_sec": intended.budget.get("time_budget_sec"),
         "step": evaluated.step if evaluated else None,
-        "value": evaluated.value if evaluated else None,
-        "loss": evaluated.loss if evaluated else None,
+        "value": _finite(evaluated.value) if evaluated else None,
+        "loss": _finite(evaluated.loss) if evaluated else None,
         "train_seconds": evaluated.train_seconds if evaluated else None,
         "metric": objective.metric,
         "unit": objective.unit,
         "run_dir": intended.run_dir,
     }
+
+
+def _finite(number: float | None) -> float | None:
+    """JSON has no word for the others."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _shown(state: State) -> Iterator[RoundState]:

@@ -1,0 +1,273 @@
+"""A summary says what was compared with what, from the records alone, and nothing it does not know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes.world import Crash, World, checked, failed, make_round, ok, play, task
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.evidence import Objective
+from scheduler.decide import events
+from scheduler.decide.state import RoundState, State, fold
+from scheduler.report.summary import publish_summary, summary_markdown, summary_text
+from scheduler.rounds.paths import RoundPaths
+from scheduler.rounds.round import PolicyChoice, Round, Task
+
+BOX_TITLE = "unmatched reading (not evidence)"
+SCORES = {"baseline": 0.5, "good": 0.53, "bad": 0.4908, "null": 0.5, "late": 0.52}
+Outcome = Callable[[events.RunIntended], dict[str, Any] | None]
+
+GOLDEN = """\
+====================================================================================================
+night: Does it help?
+finished; verdicts: 1 INCONCLUSIVE, 1 SUGGESTIVE
+A delta is variant minus baseline at the same stage, protocol and seeds; positive is better.
+====================================================================================================
+[sums]
+  trainer command; maximize acc, effects from +1.00pp; policy threshold (min_delta=0.3)
+  baseline quick: acc=50.00% loss=1.5000 n_eval=100
+  baseline medium: acc=64.00% loss=1.3600 n_eval=100
+  survivors:
+    good                     d_acc=+3.00pp acc=53.00%
+  pruned:
+    bad                      d_acc=-0.92pp acc=49.08% (< +0.30pp)
+  medium confirmed:
+    good                     d_acc=+3.00pp acc=67.00% loss=1.3300
+  verdicts:
+    good                     SUGGESTIVE   +3.00pp at medium over 1 seed; needs fresh seeds, since these selected it
+    bad                      INCONCLUSIVE -0.92pp at quick over 1 seed
+  +- unmatched reading (not evidence) -------------------------------------------------------------+
+  | medium variant minus *quick* baseline, as a search by hand would report it:                    |
+  |   good                     unmatched  +17.00pp   matched   +3.00pp                             |
+  | It is no effect of the variant: the baseline alone gains +14.00pp from quick to medium. Only   |
+  | the matched figure counts.                                                                     |
+  +------------------------------------------------------------------------------------------------+
+----------------------------------------------------------------------------------------------------
+runs: 5 ended, 5 ok
+time: training 5.0 s on cpu, evaluation 0.5 s, start-up 1.0 s (15 % of all)
+"""  # noqa: E501
+
+
+def scored(intended: events.RunIntended) -> dict[str, Any]:
+    """Everything gains 14 points from quick to medium; seeds differ by a little, variants by SCORES."""
+    acc = SCORES[intended.config] + (0.14 if intended.stage == "medium" else 0.0)
+    acc += 0.001 * ((intended.seed * len(intended.config)) % 3)
+    value = 2 - acc if intended.task == "lossy" else acc
+    return ok(acc, value=value, loss=2 - acc, startup_seconds=0.2, eval_seconds=0.1)
+
+
+def played(outcome: Outcome, *rounds: Round, **options: Any) -> RoundState:
+    return play(outcome, *(rounds or (make_round(title="Does it help?"),)), **options).state.rounds["night"]
+
+
+def without_box(text: str) -> str:
+    """The summary without the lines of its boxes, in either format."""
+    text = re.sub(r"^  [|+].*\n", "", text, flags=re.MULTILINE)
+    return re.sub(rf"^### {re.escape(BOX_TITLE)}\n.*?(?=^#|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_summary_of_a_small_round() -> None:
+    assert summary_text(played(scored)) == GOLDEN
+
+
+def test_the_markdown_holds_the_same_figures() -> None:
+    text, markdown = summary_text(played(scored)), summary_markdown(played(scored))
+    for figure in ("-0.92pp", "+3.00pp", "+17.00pp", "+14.00pp", "67.00%", "n\\_eval=100"):
+        assert figure.replace("\\", "") in text
+        assert figure in markdown
+    assert "### medium confirmed" in markdown
+    assert "| good | +17.00pp | +3.00pp |" in markdown
+
+
+def test_the_box_shows_what_an_unmatched_baseline_would_have_claimed() -> None:
+    # A true null: matched 0, while the baseline alone gains 14 points from quick to medium.
+    low = task(variants=("null",), policy=PolicyChoice(name="threshold", options={"min_delta": -1.0}))
+    text = summary_text(played(scored, make_round(low)))
+    assert "null                     unmatched  +14.00pp   matched   +0.00pp" in text
+    assert "the baseline alone gains +14.00pp from quick to medium" in text
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    gains=st.lists(st.integers(min_value=5, max_value=90), min_size=1, max_size=3, unique=True),
+    growth=st.integers(min_value=101, max_value=300),
+    seeds=st.integers(min_value=1, max_value=2),
+)
+def test_unmatched_figures_stand_in_the_box_and_nowhere_else(
+    gains: list[int], growth: int, seeds: int
+) -> None:
+    scores = {"baseline": 0, **{f"v{index}": gain for index, gain in enumerate(gains)}}
+
+    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+        thousandths = 400 + scores[intended.config] + (growth if intended.stage == "medium" else 0)
+        return ok(thousandths / 1000)
+
+    round_state = played(outcome, make_round(task(variants=tuple(scores)[1:], seeds=tuple(range(seeds)))))
+    for summary in (summary_text(round_state), summary_markdown(round_state)):
+        for gain in gains:
+            claimed, matched = f"{(gain + growth) / 10:+.2f}pp", f"{gain / 10:+.2f}pp"
+            assert claimed in summary
+            assert claimed not in without_box(summary)
+            assert matched in without_box(summary)
+        assert f"{growth / 10:+.2f}pp" in summary
+        assert f"{growth / 10:+.2f}pp" not in without_box(summary)
+
+
+def test_several_seeds_show_mean_spread_each_delta_and_the_sign_pattern() -> None:
+    text = summary_text(played(scored, make_round(task(seeds=(0, 7, 8)))))
+    assert "  baseline quick: acc=50.10% loss=1.4990 sd=0.10pp seeds=0,7,8 n_eval=100" in text
+    lines = text.splitlines()
+    bad = lines.index("    bad                      d_acc=-1.02pp acc=49.08% (< +0.30pp)")
+    assert lines[bad + 1].split() == ["sd=0.10pp", "0+/0=/3-", "s0:-0.92pp", "s7:-1.12pp", "s8:-1.02pp"]
+
+
+def test_a_minimised_loss_is_shown_in_its_own_unit() -> None:
+    lossy = task(
+        "lossy",
+        objective=Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01),
+        policy=PolicyChoice(name="threshold", options={"min_delta": 0.01}),
+    )
+    text = summary_text(played(scored, make_round(lossy)))
+    assert "    good                     d_loss=+0.03nat loss=1.4700\n" in text
+    assert "    bad                      d_loss=-0.0092nat loss=1.5092 (< +0.01 nat)" in text
+    assert "pp" not in without_box(text)
+
+
+def test_a_broken_variant_is_listed_with_class_message_remedy_and_folder() -> None:
+    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+        return failed("crash", "boom\ntraceback") if intended.config == "bad" else scored(intended)
+
+    text = summary_text(played(outcome))
+    assert "    bad                      (broken: crash)\n" in text
+    assert "    bad                      quick seed=0 class=crash after 2 attempts\n" in text
+    assert "boom\n" in text
+    assert "traceback" not in text
+    assert "remedy: see error.txt and out.log of the run" in text
+    assert "runs/sums.quick.bad.s0.a2/error.txt" in text
+    assert "LOSER        broken: crash" in text
+
+
+def test_a_parked_task_says_why_and_how_to_go_on() -> None:
+    text = summary_text(played(lambda _: failed("data", "Only built 374 examples (wanted 900)")))
+    assert "\nparked; verdicts: none yet\n" in text
+    assert "  PARKED class=data: Only built 374 examples (wanted 900)\n" in text
+    assert "(schedctl retry night sums)" in text
+    assert "  not decided: good, bad\n" in text
+
+
+def test_a_variant_without_a_delta_is_held_with_its_reason() -> None:
+    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+        if intended.config == "bad":
+            return {**ok(0.4), "status": "timed_out", "curve": [[7, 0.4]]}
+        return scored(intended)
+
+    text = summary_text(played(outcome))
+    assert "  held:\n    bad                      (no matched delta: the time budget ended the run" in text
+
+
+def test_a_delta_drawn_from_a_run_the_clock_ended_is_marked_as_a_speed_effect() -> None:
+    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+        if intended.config == "good":
+            return {**ok(0.6, steps=5), "status": "timed_out"}
+        return {**scored(intended), "curve": [[5, 0.5], [10, 0.5]]}
+
+    text = summary_text(played(outcome))
+    assert "d_acc=+10.00pp acc=60.00% (a speed effect: the time budget ended a run)" in text
+
+
+def test_totals_leave_cached_runs_out_of_the_time() -> None:
+    state = State()
+    for fact in play(scored, make_round()).facts:
+        if isinstance(fact, events.RunFinished) and fact.stage == "medium":
+            fact = replace(fact, cached_from="older")
+        state = fold(state, fact)
+    text = summary_text(state.rounds["night"])
+    assert "runs: 5 ended, 5 ok, 2 from the cache\n" in text
+    assert "training 3.0 s on cpu" in text
+
+
+def test_totals_count_attempts_that_were_lost() -> None:
+    facts = play(scored, make_round()).facts
+    in_flight = next(i for i, fact in enumerate(facts, start=1) if isinstance(fact, events.RunStarted))
+    world = World(scored, crash_after=in_flight, recovers_results=False)
+    world.start()
+    with pytest.raises(Crash):
+        world.give(checked(make_round()))
+    world.crash_after = None
+    world.start()
+    text = summary_text(world.state.rounds["night"])
+    assert "runs: 6 ended, 1 lost, 5 ok\n" in text
+    assert "failed:" not in text
+
+
+def test_runs_of_an_abandoned_batch_size_are_neither_baseline_nor_in_the_box() -> None:
+    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+        if intended.stage == "medium" and intended.bsz == 64 and intended.config == "good":
+            return failed("oom", "CUDA out of memory")
+        run = scored(intended)
+        factor = 1.0 if intended.bsz == 32 else 1.5
+        return {**run, "value": factor * run["value"], "acc": factor * run["acc"]}
+
+    text = summary_text(played(outcome, make_round(task(variants=("good",), bsz=(64, 32)))))
+    assert "baseline quick: acc=50.00% loss=1.5000 bsz=32" in text
+    assert "75.00%" not in text  # the abandoned quick baseline's
+    assert "class=oom" not in text
+
+
+def test_an_unfinished_round_says_so() -> None:
+    made = make_round(task(), task("more"))
+    state = State()
+    for fact in play(scored, made).facts:
+        state = fold(state, fact)
+        if isinstance(fact, events.TaskFinished):
+            break
+    text = summary_text(state.rounds["night"])
+    assert "\nin progress; verdicts: 1 INCONCLUSIVE, 1 SUGGESTIVE\n" in text
+    assert "[more]" in text
+    assert "not decided: good, bad" in text
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Any) -> None:
+    world = play(scored, make_round(title="Ünïcode"))
+    for name in ("once", "again"):
+        state = State()
+        for fact in world.facts:
+            state = fold(state, fact)
+        (tmp_path / name).mkdir()
+        publish_summary(state.rounds["night"], RoundPaths(tmp_path / name))
+    for name in ("summary.txt", "summary.md"):
+        once = (tmp_path / "once" / name).read_bytes()
+        assert once == (tmp_path / "again" / name).read_bytes()
+        assert "Ünïcode" in once.decode()
+
+
+@pytest.mark.parametrize(
+    "attack", ["\x1b[2J\x1b]0;t\x07gone", "\u202ekcab", "a\nforged: line", "\x9b31m", "x\x00y"]
+)
+def test_no_foreign_text_reaches_the_terminal_as_a_command(attack: str) -> None:
+    round_state = played(lambda _: failed("data", attack), make_round(title=attack))
+    for summary in (summary_text(round_state), summary_markdown(round_state)):
+        assert all(line.isprintable() for line in summary.split("\n"))
+        assert not any(line.startswith("forged") for line in summary.split("\n"))
+
+
+def test_markdown_takes_a_title_as_text() -> None:
+    markdown = summary_markdown(played(scored, make_round(title="<img src=x> | *a* [b](c)")))
+    assert "&lt;img src=x&gt; \\| \\*a\\* \\[b\\](c)" in markdown
+    assert "<img" not in markdown
+
+
+def test_lines_fit_a_terminal_where_names_allow() -> None:
+    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+        return scored(intended) if intended.config != "late" else failed("nan", "loss is nan")
+
+    made: Task = task(variants=("good", "bad", "null", "late"), seeds=tuple(range(9)))
+    text = summary_text(played(outcome, make_round(made)))
+    verdicts = {line for line in text.split("\n") if "needs fresh seeds" in line}
+    assert max(len(line) for line in text.split("\n") if line not in verdicts) <= 100
