@@ -203,7 +203,7 @@ def _kernel_holder(fd: int) -> dict[str, Any]:
     """Who locks this file, as the kernel knows it: the file may be another user's, and say nothing."""
     file = os.fstat(fd)
     identity = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
-    for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+    for line in Path("/proc/locks").read_text(encoding="utf-8").splitlines():
         # 1: FLOCK  ADVISORY  WRITE 1234 00:1a:5678 0 EOF
         fields = line.split()
         if len(fields) < 6 or fields[1] != "FLOCK" or fields[5] != identity:

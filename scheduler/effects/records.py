@@ -230,8 +230,10 @@ def _storable(value: Any) -> Any:
     raise TypeError(f"a record cannot hold {type(value).__name__}")
 
 
-def _clean(text: str) -> str:
+def _clean(text: Any) -> str:
     """Half a surrogate pair (a file name that is not UTF-8) is spelled out: UTF-8 has no bytes for it."""
+    if not isinstance(text, str):
+        raise TypeError(f"a key is a text, not {type(text).__name__}")
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
