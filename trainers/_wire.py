@@ -1,23 +1,27 @@
 """What do the daemon and a worker say to each other? JSON objects, one a line, on two inherited descriptors.
 
-To the worker:
-    prepare   trainer, config, context, expect {source, data, versions}; mode "train" or "probe";
-              for a probe: candidates (batch sizes, largest first), calibrate (time a few steps)
-    go        run_dir, run (the run's fields for config.json)
+Every message has a `type`. To the worker:
+    prepare   mode "train" or "probe", home, trainer, config (the trainer's whole Config), context (the fields
+              of `Context` but run_dir), expect {source, data, versions} or null; to train: metric, the
+              objective's; to probe: candidates (batch sizes, first choice first; may be empty) and stages
+              [{name, max_steps, time_budget_sec}]: those without max_steps are calibrated
+    go        run_dir (absolute)
     stop      status ("pruned" or "cancelled"), reason: takes effect at the next evaluation
 End-of-file means exit: without a trace before `go`, at once after it.
 
 From the worker:
     prepared    startup_seconds, identity {source, data, versions, is_complete, parts}
-    evaluation  step, loss, acc, n_eval, extra, train_seconds
+    evaluation  step, loss, acc, value, n_eval, extra, train_seconds
     heartbeat   rss_mib
     finished    result (the same object as result.json)
     failed      failure {class, message, text}: the run failed before `go`
-After `finished` a worker waits for the next `prepare`, or for end-of-file.
+After `finished` or `failed` a worker waits for the next `prepare`, or for end-of-file. Numbers that are not
+finite travel as the strings "nan", "inf" and "-inf".
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,3 +48,11 @@ def read_messages(fd: int) -> Iterator[dict[str, Any]]:
         for line in stream:
             if line.endswith(b"\n"):
                 yield orjson.loads(line)
+
+
+def number(value: float | None) -> float | str | None:
+    """`value` as JSON can hold it: "nan", "inf" and "-inf" where it is not finite."""
+    if value is None:
+        return None
+    value = float(value)
+    return value if math.isfinite(value) else str(value)

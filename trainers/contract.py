@@ -15,20 +15,25 @@ and optionally
     DISTRIBUTIONS = ("torch",)                       # packages whose versions are part of the protocol
     def full_step(config, context) -> None: ...      # forward, backward, optimizer at the longest sequence
     def cost(config) -> float: ...                   # relative cost of a step; the costliest is probed
+    HAS_STEPS = True                                 # whether max_steps means something; may be a function
+                                                     # of the config
+    ENDS_ITSELF = False                              # True: the trainer ends by itself, at the time budget
+                                                     # and at a stop too; max_steps is only passed on
 
-Both functions run with the home as the working directory, so that relative paths mean the same in every
-process. A trainer contains no scheduling: it yields an evaluation at each fixed point, and the worker owns
-the budget, the stop and the files.
+`fingerprint` may depend on protocol fields only. All functions run with the home as the working directory, so
+that relative paths mean the same in every process. A trainer contains no scheduling: it yields an evaluation
+at each fixed point, and the worker owns the budget, the stop and the files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +57,12 @@ def protocol_fields(config_type: type[TrainerConfig]) -> frozenset[str]:
         for name, info in config_type.model_fields.items()
         if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("protocol")
     )
+
+
+def argument_problems(problems: Sequence[tuple[str | None, str]]) -> PydanticCustomError:
+    """The error by which a Config's validator reports several problems at once, as (field, message)."""
+    said = "; ".join(message for _, message in problems)
+    return PydanticCustomError("argument_problems", "{said}", {"said": said, "problems": list(problems)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +101,13 @@ class Context:
     cache_dir: Path
     #: the run's own folder; None in `prepare`, which runs before the run exists
     run_dir: Path | None = None
+    #: True once the run should end before its time. The worker sees to it at every evaluation; only a trainer
+    #: that waits for another program has to ask
+    is_stopping: Callable[[], bool] = field(default=lambda: False, compare=False)
+
+    def in_run(self, run_dir: Path) -> Context:
+        """The same surroundings, now that the run has its folder."""
+        return replace(self, run_dir=run_dir)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +126,16 @@ class Evaluation:
     extra: Mapping[str, float] = field(default_factory=dict)
     #: examples in the evaluation set; taken from `scores` when those are given
     n_eval: int | None = None
+    #: seconds this evaluation took, where the trainer measured them
+    eval_seconds: float | None = None
+
+
+class TimeBudgetReached(Exception):
+    """A trainer that ends itself ended its program because `time_budget_sec` was over."""
+
+
+class StopObserved(Exception):
+    """A trainer that ends itself ended its program because `is_stopping` said so."""
 
 
 class TrainerError(Exception):
@@ -117,6 +145,8 @@ class TrainerError(Exception):
     """
 
     failure_class = "crash"
+    #: the Config field it is about, where there is one
+    field: str | None = None
 
 
 class DataError(TrainerError):

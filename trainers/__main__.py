@@ -1,0 +1,27 @@
+"""Which way is this process to serve? As a worker, or to check the configs of a round spec."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -P -m trainers", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    work = verbs.add_parser("work", help="run what the daemon asks for on two inherited descriptors")
+    work.add_argument("--in", dest="in_fd", type=int, required=True, metavar="FD")
+    work.add_argument("--out", dest="out_fd", type=int, required=True, metavar="FD")
+    verbs.add_parser("check", help="validate configs: a JSON object on stdin, one on stdout")
+    arguments = parser.parse_args()
+    if arguments.verb == "work":
+        from trainers._worker import work as serve
+
+        serve(arguments.in_fd, arguments.out_fd)
+    else:
+        from trainers._check import check
+
+        check()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What, beside its arguments, decides a trainer's results? Its source, its data, the versions it runs on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from trainers import _registry
+from trainers.contract import TrainerConfig
+
+#: recorded as the version of a distribution that is not installed
+ABSENT = "absent"
+
+DIGEST_LENGTH = 16
+
+
+def identity(module: ModuleType, name: str, home: Path, config: TrainerConfig) -> dict[str, Any]:
+    """source, data, parts, versions and is_complete, as the daemon keeps them for a task."""
+    fingerprint = module.fingerprint(config)
+    return {
+        "source": source_digest(_registry.source(name, home)),
+        "data": fingerprint.digest,
+        "parts": dict(fingerprint.parts),
+        "versions": installed_versions(getattr(module, "DISTRIBUTIONS", ())),
+        "is_complete": fingerprint.is_complete,
+    }
+
+
+def source_digest(path: Path) -> str:
+    """Digest of a trainer's file, or of every file of its folder with its name."""
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_derived(file, path))
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(f"{file.relative_to(path.parent)}\0{_file_digest(file)}\n".encode())
+    return whole.hexdigest()[:DIGEST_LENGTH]
+
+
+def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    """Version by distribution; for torch also those of CUDA and cuDNN. Imports none of them."""
+    versions = {name: _version(name) for name in distributions}
+    if versions.get("torch", ABSENT) != ABSENT:
+        versions["cuda"] = _cuda_version()
+        versions["cudnn"] = _cudnn_version()
+    return versions
+
+
+def changes(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """What differs between two identities, in words; empty when nothing does."""
+    found_changes = []
+    if expected["source"] != found["source"]:
+        found_changes.append("the trainer's source")
+    if expected["data"] != found["data"]:
+        found_changes.append(_changed_parts(expected.get("parts"), found["parts"]))
+    for name in sorted(expected["versions"].keys() | found["versions"].keys()):
+        before, now = expected["versions"].get(name, ABSENT), found["versions"].get(name, ABSENT)
+        if before != now:
+            found_changes.append(f"{name} (was {before}, is {now})")
+    return found_changes
+
+
+def _changed_parts(expected: Mapping[str, str] | None, found: Mapping[str, str]) -> str:
+    if expected is None:
+        return "the data"
+    changed = sorted(part for part in expected.keys() | found.keys() if expected.get(part) != found.get(part))
+    return ", ".join(changed) or "the data"
+
+
+def _is_derived(file: Path, folder: Path) -> bool:
+    parts = file.relative_to(folder).parts
+    return "__pycache__" in parts or any(part.startswith(".") for part in parts) or file.suffix == ".pyc"
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ABSENT
+
+
+def _cuda_version() -> str:
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return ABSENT
+    text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+    found = re.search(r"^cuda(?:\s*:[^=]*)?\s*=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE)
+    return found[1] if found else ABSENT
+
+
+def _cudnn_version() -> str:
+    """The version of the wheel that carries it; a torch that brings its own cuDNN has none."""
+    for distribution in importlib.metadata.distributions():
+        name = distribution.name or ""
+        if name.startswith("nvidia-cudnn"):
+            return distribution.version
+    return ABSENT

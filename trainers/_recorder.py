@@ -1,0 +1,159 @@
+"""What is kept of a run? A line per evaluation while it goes, and at its end how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trainers._failures import Failure
+from trainers._wire import number
+from trainers.contract import Evaluation
+
+DIGEST_LENGTH = 16
+
+
+def metric_of(evaluation: Evaluation, metric: str) -> float | None:
+    """The metric of that name; None where the evaluation has none."""
+    if metric == "acc":
+        return evaluation.acc
+    if metric == "loss":
+        return evaluation.loss
+    return evaluation.extra.get(metric)
+
+
+def examples_of(evaluation: Evaluation) -> int | None:
+    return evaluation.n_eval if evaluation.scores is None else len(evaluation.scores)
+
+
+class Recorder:
+    """Keeps the evaluations of one run and writes its files. Never writes outside the run's folder."""
+
+    def __init__(self, run_dir: Path, metric: str, device: str) -> None:
+        self.run_dir = run_dir
+        self.last: Evaluation | None = None
+        self._metric = metric
+        self._device = device
+        self._curve: dict[int, float] = {}
+        self._accs: list[float] = []
+        self._losses: list[float] = []
+        self._eval_seconds: float | None = None
+        self._train_seconds = 0.0
+        self._started_at = time.monotonic()
+        # Unsynced: the truth about the run is its result, and a line is lost only with its run.
+        self._metrics = (run_dir / "metrics.jsonl").open("ab", buffering=0)
+        _reset_peak_memory(device)
+
+    def elapsed_seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self._started_at
+
+    def add(self, evaluation: Evaluation) -> dict[str, Any]:
+        """Keep an evaluation; the `evaluation` message that tells of it."""
+        self.last = evaluation
+        self._train_seconds = self.elapsed_seconds()
+        value = metric_of(evaluation, self._metric)
+        if value is not None:
+            self._curve[evaluation.step] = float(value)
+        if evaluation.acc is not None:
+            self._accs.append(float(evaluation.acc))
+        if evaluation.loss is not None:
+            self._losses.append(float(evaluation.loss))
+        if evaluation.eval_seconds is not None:
+            self._eval_seconds = (self._eval_seconds or 0.0) + evaluation.eval_seconds
+        line = {
+            "step": evaluation.step,
+            "loss": number(evaluation.loss),
+            "acc": number(evaluation.acc),
+            "value": number(value),
+            "n_eval": examples_of(evaluation),
+            "extra": {name: number(extra) for name, extra in evaluation.extra.items()},
+            "train_seconds": round(self._train_seconds, 6),
+        }
+        self._metrics.write(orjson.dumps(line) + b"\n")
+        return {"type": "evaluation", **line}
+
+    def result(self, status: str, final: Evaluation | None, failure: Failure | None) -> dict[str, Any]:
+        """What result.json says; `final` is the evaluation that counts."""
+        extra = final.extra if final else {}
+        last = final or self.last
+        return {
+            "status": status,
+            "steps": last.step if last else None,
+            "acc": number(final.acc) if final else None,
+            "loss": number(final.loss) if final else None,
+            "value": number(metric_of(final, self._metric)) if final else None,
+            "extra": {name: number(value) for name, value in extra.items()},
+            "n_eval": examples_of(final) if final else None,
+            "best_val_tok_acc": _finite(max, self._accs),
+            "best_val_loss": _finite(min, self._losses),
+            "curve": [[step, number(value)] for step, value in sorted(self._curve.items())],
+            "scores_digest": self._write_scores(final),
+            "train_seconds": round(self._train_seconds or self.elapsed_seconds(), 6),
+            "eval_seconds": self._eval_seconds,
+            "peak_memory_mib": peak_memory_mib(self._device),
+            "failure": failure.to_json() if failure else None,
+        }
+
+    def publish(self, result: dict[str, Any], failure: Failure | None) -> None:
+        """Make the result durable: after this a run that nobody heard of is still known."""
+        if failure is not None:
+            (self.run_dir / "error.txt").write_text(failure.text + "\n", encoding="utf-8")
+        self._metrics.close()
+        publish(self.run_dir / "result.json", orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
+
+    def _write_scores(self, final: Evaluation | None) -> str | None:
+        if final is None or final.scores is None:
+            return None
+        import numpy as np  # only trainers that score examples have it loaded anyway
+
+        scores = np.ascontiguousarray(final.scores, dtype=np.float32)
+        np.save(self.run_dir / "scores.npy", scores)
+        return hashlib.sha256(scores.tobytes()).hexdigest()[:DIGEST_LENGTH]
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, whole or not at all, and durable when this returns."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def peak_memory_mib(device: str) -> float | None:
+    """Most memory the run held: on its GPU, else in the worker and its largest child."""
+    if device.startswith("cuda"):
+        torch = sys.modules.get("torch")
+        if torch is None or not torch.cuda.is_initialized():
+            return None
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    largest_child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round((own + largest_child) / 1024, 1)
+
+
+def _finite(choose: Callable[[list[float]], float], values: list[float]) -> float | None:
+    """The chosen one of those values that are numbers at all."""
+    finite = [value for value in values if math.isfinite(value)]
+    return choose(finite) if finite else None
+
+
+def _reset_peak_memory(device: str) -> None:
+    torch = sys.modules.get("torch")
+    if device.startswith("cuda") and torch is not None and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()

@@ -1,0 +1,251 @@
+"""How does a worker go about its runs? Prepare, wait at the gate, train, publish; then the next one."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import psutil
+
+from trainers import _identity, _probe, _processes, _registry
+from trainers._failures import Failure, failure_of
+from trainers._output import Output
+from trainers._recorder import Recorder
+from trainers._run import Ending, Referee, Stop
+from trainers._wire import HEARTBEAT_SECONDS, read_messages, write_message
+from trainers.contract import Context, DataError, TrainerConfig
+
+#: bytes of source.diff
+DIFF_BYTES = 2**20
+
+GIT_TIMEOUT_SECONDS = 10.0
+
+
+class Terminated(BaseException):
+    """SIGTERM: leave everything, end what was started, and exit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A run as the daemon asked for it, ready to go."""
+
+    message: Mapping[str, Any]
+    module: ModuleType
+    config: TrainerConfig
+    context: Context
+    home: Path
+    #: what the trainer's `prepare` returned; None for a probe
+    prepared: Any
+    startup_seconds: float
+    git_commit: str | None
+    #: uncommitted changes, cut
+    git_diff: bytes
+
+
+class Worker:
+    """The main thread's side of a worker. Two more threads listen and tell of being alive."""
+
+    def __init__(self, in_fd: int, out_fd: int) -> None:
+        self._in_fd, self._out_fd = in_fd, out_fd
+        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._stop: Stop | None = None
+        self._say_lock = threading.Lock()
+        self._output = Output()
+        # The interpreter's start-up belongs to the first run's.
+        self._asked_at: float | None = time.monotonic() - _processes.age_seconds()
+        for descriptor in (in_fd, out_fd):
+            os.set_inheritable(descriptor, False)
+
+    def serve(self) -> NoReturn:
+        """Do run after run until the daemon closes its end."""
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+        while True:
+            message = self._inbox.get()
+            if message["type"] != "prepare":
+                raise RuntimeError(f"expected `prepare`, got {message['type']!r}")
+            self._one_run(message)
+            self._asked_at = None
+
+    def _one_run(self, message: Mapping[str, Any]) -> None:
+        asked_at = self._asked_at if self._asked_at is not None else time.monotonic()
+        try:
+            assignment, identity = _prepare(message, asked_at, lambda: self._stop is not None)
+        except Exception as error:  # whatever is wrong with the run, the daemon has to hear it
+            failure = failure_of(error, self._output.tail())
+            self._say({"type": "failed", "failure": failure.to_json()})
+            return
+        self._say({"type": "prepared", "startup_seconds": assignment.startup_seconds, "identity": identity})
+        go = self._inbox.get()
+        if go["type"] != "go":
+            raise RuntimeError(f"expected `go`, got {go['type']!r}")
+        result = self._go(assignment, Path(go["run_dir"]))
+        self._say({"type": "finished", "result": result})
+
+    def _go(self, assignment: Assignment, run_dir: Path) -> dict[str, Any]:
+        began_at = time.monotonic()
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._output.begin(run_dir / "out.log")
+        if assignment.git_diff:
+            (run_dir / "source.diff").write_bytes(assignment.git_diff)
+        metric = assignment.message.get("metric") or "acc"
+        recorder = Recorder(run_dir, metric, assignment.context.device)
+        try:
+            if assignment.message.get("mode") == "probe":
+                result, failure = self._probe(assignment, recorder)
+            else:
+                ending = self._train(assignment, recorder, metric)
+                result, failure = recorder.result(ending.status, ending.final, ending.failure), ending.failure
+            result["startup_seconds"] = assignment.startup_seconds
+            result["wall_seconds"] = round(time.monotonic() - began_at, 6)
+            result["git_commit"] = assignment.git_commit
+            self._output.cap()
+            recorder.publish(result, failure)
+        finally:
+            self._output.end()
+        return result
+
+    def _train(self, assignment: Assignment, recorder: Recorder, metric: str) -> Ending:
+        context = assignment.context.in_run(recorder.run_dir)
+        referee = Referee(
+            recorder=recorder,
+            context=context,
+            metric=metric,
+            ends_itself=getattr(assignment.module, "ENDS_ITSELF", False),
+            stop=lambda: self._stop,
+            say=self._say,
+            output_tail=self._output.tail,
+        )
+        try:
+            evaluations = iter(assignment.module.train(assignment.prepared, context))
+        except Exception as error:  # `train` need not be a generator function
+            return Ending(status="failed", failure=failure_of(error, self._output.tail()))
+        return referee.follow(evaluations)
+
+    def _probe(self, assignment: Assignment, recorder: Recorder) -> tuple[dict[str, Any], Failure | None]:
+        message = assignment.message
+        context = assignment.context.in_run(recorder.run_dir)
+        failure = None
+        found: dict[str, Any] = {}
+        try:
+            probe = _probe.Probe(module=assignment.module, config=assignment.config, context=context)
+            found = probe.run(message.get("candidates", ()), message.get("stages", ()))
+        except Exception as error:  # a probe that fails is a value like a run that fails
+            failure = failure_of(error, self._output.tail())
+        result = recorder.result("failed" if failure else "ok", None, failure)
+        return result | found, failure
+
+    def _listen(self) -> None:
+        for message in read_messages(self._in_fd):
+            if message["type"] == "stop":
+                self._stop = Stop(status=message["status"], reason=message["reason"])
+                continue
+            if message["type"] == "prepare":
+                self._stop = None
+            self._inbox.put(message)
+        self._leave(0)
+
+    def _beat(self) -> None:
+        process = psutil.Process()
+        while True:
+            time.sleep(HEARTBEAT_SECONDS)
+            try:
+                self._output.cap()
+            except OSError:
+                pass  # a full disk must not silence the heart; the run itself meets it soon enough
+            rss_mib = round(process.memory_info().rss / 2**20, 1)
+            self._say({"type": "heartbeat", "rss_mib": rss_mib})
+
+    def _say(self, message: Mapping[str, Any]) -> None:
+        try:
+            with self._say_lock:
+                write_message(self._out_fd, message)
+        except BrokenPipeError:
+            self._leave(0)
+
+    def _leave(self, status: int) -> NoReturn:
+        """Exit at once with everything that was started, whatever the other threads are doing."""
+        _processes.kill_all(lambda: _processes.descendants(os.getpid()), wait_seconds=1.0)
+        os._exit(status)
+
+
+def work(in_fd: int, out_fd: int) -> NoReturn:
+    """Be a worker on two inherited descriptors. Never returns."""
+    _processes.die_with_parent()
+    _processes.become_subreaper()
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C on a daemon in a terminal is the daemon's to handle
+    worker = Worker(in_fd, out_fd)
+    try:
+        worker.serve()
+    except Terminated:
+        worker._leave(128 + signal.SIGTERM)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
+
+
+def _prepare(
+    message: Mapping[str, Any], asked_at: float, is_stopping: Callable[[], bool]
+) -> tuple[Assignment, dict[str, Any]]:
+    """Everything that may happen before the gate. Writes nothing but the trainer's caches."""
+    home = Path(message["home"])
+    os.chdir(home)
+    name = message["trainer"]
+    module = _registry.load(name, home)
+    config = module.Config.model_validate(message["config"])
+    context_fields = dict(message["context"])
+    context_fields["cache_dir"] = Path(context_fields["cache_dir"])
+    context = Context(**context_fields, is_stopping=is_stopping)
+    identity = _identity.identity(module, name, home, config)
+    _require_unchanged(message.get("expect"), identity, name)
+    prepared = None if message.get("mode") == "probe" else module.prepare(config, context)
+    folder = home / getattr(config, "cwd", ".")
+    assignment = Assignment(
+        message=message,
+        module=module,
+        config=config,
+        context=context,
+        home=home,
+        prepared=prepared,
+        git_commit=(_git(folder, "rev-parse", "HEAD") or b"").decode().strip() or None,
+        git_diff=(_git(folder, "diff", "HEAD") or b"")[:DIFF_BYTES],
+        startup_seconds=round(time.monotonic() - asked_at, 6),
+    )
+    return assignment, identity
+
+
+def _require_unchanged(expected: Mapping[str, Any] | None, found: Mapping[str, Any], name: str) -> None:
+    if expected is None:
+        return
+    if changed := _identity.changes(expected, found):
+        raise DataError(
+            f"{', '.join(changed)} changed since the round was accepted (trainer {name});"
+            " submit the round again to use the new version"
+        )
+
+
+def _git(folder: Path, *arguments: str) -> bytes | None:
+    """What git says of `folder`; None where it is no checkout or git is not there."""
+    try:
+        # Without optional locks git writes nothing, not even a refreshed index.
+        done = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(folder), *arguments],
+            capture_output=True,
+            timeout=GIT_TIMEOUT_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
