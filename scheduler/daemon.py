@@ -174,7 +174,6 @@ class Daemon:
                 pid=os.getpid(), version=version("roundhouse"), boot_id=boot_id, devices=(self._device,)
             )
         )
-        self._log.line(f"START pid={os.getpid()} device={self._device.id} ({self._device.name})")
         self._handle(recovered(self._home, recovery))
         if self._gpu is not None:
             self._gpu.start()

@@ -56,8 +56,8 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
 
 
 def why_nothing_runs(state: State, limits: Limits) -> str | None:
-    """The reason, in words; None while a run is under way."""
-    if any(not worker.is_done for worker in state.live.workers.values()):
+    """The reason, in words; None while a run is under way, or its process is about to make room."""
+    if state.live.workers:
         return None
     move = next_move(state, limits)
     return move.reason if isinstance(move, Wait) else None

@@ -1,0 +1,163 @@
+"""A real home with a real daemon on it, as a user sees them, and waiting on conditions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scheduler.effects.records import read_records
+from scheduler.rounds.paths import HomePaths
+
+#: patient enough for a busy machine; a test that passes does not wait for it
+PATIENCE_SECONDS = 90.0
+
+SETTINGS = """
+device = "cpu"
+quiet_period_seconds = 2.0
+rescan_seconds = 1.0
+grace_seconds = 1.0
+disk_floor_mib = 1
+"""
+
+TRAIN = """
+import sys, time
+score, seconds = float(sys.argv[1]), float(sys.argv[2])
+for step in (1, 2):
+    print(f"Step {step} | val_acc: {score / 2 * step:.4f}", flush=True)
+    time.sleep(seconds / 2)
+"""
+
+SPEC = """
+round = "{name}"
+[stages.quick]
+time_budget_sec = 60
+[stages.medium]
+time_budget_sec = 120
+[policy]
+name = "threshold"
+d_acc = 0.3
+[[tasks]]
+name = "sums"
+trainer = "command"
+[tasks.args]
+inputs = ["train.py"]
+argv = ["python3", "train.py", "{{score}}", "{{pause}}"]
+metrics = {{ acc = 'val_acc: (?P<value>[0-9.]+)' }}
+[tasks.baseline]
+score = 0.5
+pause = {seconds}
+[tasks.variants.good]
+score = 0.6
+pause = {seconds}
+[tasks.variants.bad]
+score = 0.4
+pause = {seconds}
+"""
+
+
+def wait_until(
+    condition: Callable[[], Any], what: str = "the condition", seconds: float = PATIENCE_SECONDS
+) -> Any:
+    """The first true value of `condition`, asked for again and again."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come true within {seconds:g} s")
+
+
+class Home:
+    """A home and the daemon on it, as a user sees them."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = HomePaths(root)
+        for folder in self.paths.folders():
+            folder.mkdir(parents=True, exist_ok=True)
+        self.paths.settings.write_text(SETTINGS)
+        (root / "train.py").write_text(TRAIN)
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def schedctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a verb on this home to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.paths.root,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+            **options,
+        )
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-P", "-m", "scheduler.cli", "--home", str(self.paths.root), *arguments]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A daemon in the background, past its start."""
+        with (self.paths.root / "daemon.out").open("a") as output:
+            process = subprocess.Popen(
+                self.command("daemon", *arguments),
+                cwd=self.paths.root,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        self.processes.append(process)
+        starts = self.log().count("DAEMON started")
+        wait_until(
+            lambda: self.log().count("DAEMON started") > starts or process.poll() is not None, "the daemon's start"
+        )
+        assert process.poll() is None, self.output()
+        return process
+
+    def kill(self) -> None:
+        """kill -9 of the daemon."""
+        self.processes[-1].send_signal(signal.SIGKILL)
+        self.processes[-1].wait()
+
+    def stop(self) -> int:
+        """An orderly end of the daemon."""
+        self.processes[-1].send_signal(signal.SIGTERM)
+        return self.processes[-1].wait(timeout=PATIENCE_SECONDS)
+
+    def spec(self, name: str, seconds: float = 0.0) -> str:
+        return SPEC.format(name=name, seconds=seconds)
+
+    def drop(self, name: str, text: str) -> None:
+        """Put a spec into the queue by rename, so that it is taken at once."""
+        temporary = self.paths.root / f".{name}.toml"
+        temporary.write_text(text)
+        past = time.time() - 10
+        os.utime(temporary, (past, past))
+        temporary.rename(self.paths.queue / f"{name}.toml")
+
+    def records(self, round_id: str) -> list[dict[str, Any]]:
+        path = self.paths.round(round_id).records
+        return list(read_records(path)) if path.exists() else []
+
+    def events(self, round_id: str, event: str) -> list[dict[str, Any]]:
+        return [record for record in self.records(round_id) if record["event"] == event]
+
+    def wait_for(self, round_id: str, event: str = "round_finished", count: int = 1) -> list[dict[str, Any]]:
+        """The records of `event`, once there are `count` of them."""
+        found: list[dict[str, Any]] = wait_until(
+            lambda: len(found := self.events(round_id, event)) >= count and found,
+            f"{event} of {round_id}\n{self.output()}\n",
+        )
+        return found
+
+    def log(self) -> str:
+        return self.paths.launcher_log.read_text() if self.paths.launcher_log.exists() else ""
+
+    def output(self) -> str:
+        path = self.paths.root / "daemon.out"
+        return path.read_text() if path.exists() else ""
