@@ -90,8 +90,7 @@ def _accepted(
     home: Path,
 ) -> dict[str, Any]:
     first = next(iter(configs.values()))
-    has_steps = getattr(module, "HAS_STEPS", True)
-    has_steps = bool(has_steps(first) if callable(has_steps) else has_steps)
+    has_steps = _registry.has_steps(module, first)
     if problems := [*_stage_problems(module, task, has_steps), *_missing_distributions(module, task)]:
         return _refused(task, problems)
     cost = getattr(module, "cost", lambda config: 0.0)
@@ -178,7 +177,7 @@ def _twins(resolved: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
 
 def _stage_problems(module: ModuleType, task: Mapping[str, Any], has_steps: bool) -> Iterator[Problem]:
     """A stage without steps is calibrated where the trainer can be, and refused where it cannot."""
-    if not has_steps or hasattr(module, "full_step"):
+    if not has_steps or not getattr(module, "ENDS_ITSELF", False):
         return
     for stage in task["stages"]:
         if stage.get("max_steps") is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -24,12 +25,18 @@ def identity(module: ModuleType, name: str, home: Path, config: TrainerConfig) -
     """source, data, parts, versions and is_complete, as the daemon keeps them for a task."""
     fingerprint = module.fingerprint(config)
     return {
-        "source": source_digest(_registry.source(name, home)),
+        "source": _source_when_loaded(name, home),
         "data": fingerprint.digest,
         "parts": dict(fingerprint.parts),
         "versions": installed_versions(getattr(module, "DISTRIBUTIONS", ())),
         "is_complete": fingerprint.is_complete,
     }
+
+
+@functools.cache
+def _source_when_loaded(name: str, home: Path) -> str:
+    """Asked for right after the trainer is first loaded, and then the same as long as its code is."""
+    return source_digest(_registry.source(name, home))
 
 
 def source_digest(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import math
 import statistics
 import sys
@@ -11,6 +13,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
+from trainers import _registry
 from trainers._failures import classify
 from trainers._recorder import peak_memory_mib
 from trainers.contract import BadArgumentsError, Context, TrainerConfig, TrainerError
@@ -21,11 +24,17 @@ USABLE_MEMORY = 0.9
 #: share of a time budget that calibrated steps are meant to fill
 FILLED_BUDGET = 0.85
 
-WARM_UP_STEPS = 2
-TIMED_STEPS = 10
+#: of a step, so that a clock that stood still gives no endless run
+SHORTEST_STEP_SECONDS = 1e-6
 
-#: timing ends early when it has taken so long
-TIMING_SECONDS = 20.0
+#: steps between the evaluations of the short run that is timed
+STEPS_PER_READING = 5
+
+#: readings of the short run, of which the first is warm-up
+READINGS = 7
+
+#: timing ends early, with at least one reading after the first, when it has taken so long
+TIMING_SECONDS = 30.0
 
 
 class NothingFitsError(TrainerError):
@@ -67,6 +76,27 @@ def descend(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """When a run was at which step, its evaluation there included."""
+
+    step: int
+    at: float
+    eval_seconds: float
+
+
+def seconds_per_step(marks: Sequence[Mark]) -> float:
+    """Median over what lies between two marks. What lies before the first is start-up and warm-up."""
+    readings = [
+        (later.at - earlier.at - later.eval_seconds) / (later.step - earlier.step)
+        for earlier, later in itertools.pairwise(marks)
+        if later.step > earlier.step
+    ]
+    if not readings:
+        raise BadArgumentsError("the trainer cannot be calibrated: it does not evaluate at eval_every")
+    return max(statistics.median(readings), SHORTEST_STEP_SECONDS)
+
+
 def steps_for(time_budget_sec: float, seconds_per_step: float) -> int:
     """Steps that fill a time budget with some room for evaluation; at least one."""
     return max(1, math.floor(FILLED_BUDGET * time_budget_sec / seconds_per_step))
@@ -81,26 +111,28 @@ class Probe:
     context: Context
 
     def run(self, candidates: Sequence[int], stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The batch size that fits and, for each stage without steps, the steps that fit its seconds."""
-        uncalibrated = [stage for stage in stages if stage.get("max_steps") is None]
-        has_full_step = hasattr(self.module, "full_step")
-        if uncalibrated and not has_full_step:
+        """What the probe adds to a result: the batch size that fits, and among `extra` the time of a step
+        and the steps that fit the seconds of each stage without steps.
+        """
+        has_steps = _registry.has_steps(self.module, self.config)
+        uncalibrated = [stage for stage in stages if has_steps and stage.get("max_steps") is None]
+        if uncalibrated and getattr(self.module, "ENDS_ITSELF", False):
             named = ", ".join(stage["name"] for stage in uncalibrated)
-            raise BadArgumentsError(
-                f"this trainer cannot be calibrated, for it has no full_step; give stage {named} a max_steps"
-            )
+            raise BadArgumentsError(f"this trainer cannot be calibrated: give stage {named} a max_steps")
         bsz: int | None = candidates[0] if candidates else self.context.bsz
-        fits, reasons = Fits(peak_memory_mib=None), ()
-        if candidates and has_full_step:
+        fits = Fits(peak_memory_mib=None)
+        if candidates and hasattr(self.module, "full_step"):
             bsz, fits, reasons = descend(candidates, self._attempt)
-        found = {"bsz": bsz, "reasons": list(reasons), "seconds_per_step": None, "max_steps": {}}
+            for reason in reasons:
+                print(f"does not fit: {reason}")
+        found: dict[str, Any] = {"bsz": bsz}
         if fits.peak_memory_mib is not None:
             found["peak_memory_mib"] = fits.peak_memory_mib
         if uncalibrated:
             seconds = self._seconds_per_step(bsz)
-            found["seconds_per_step"] = seconds
-            found["max_steps"] = {
-                stage["name"]: steps_for(stage["time_budget_sec"], seconds) for stage in uncalibrated
+            found["extra"] = {"seconds_per_step": seconds} | {
+                f"max_steps.{stage['name']}": steps_for(stage["time_budget_sec"], seconds)
+                for stage in uncalibrated
             }
         return found
 
@@ -119,17 +151,24 @@ class Probe:
         return Fits(peak_memory_mib=peak)
 
     def _seconds_per_step(self, bsz: int | None) -> float:
-        for _ in range(WARM_UP_STEPS):
-            self._full_step(bsz)
-        seconds: list[float] = []
+        """Of a short run as the trainer itself does it, so that all that a step takes is in it."""
+        context = replace(
+            self.context, bsz=bsz, max_steps=STEPS_PER_READING * READINGS, eval_every=STEPS_PER_READING
+        )
         began_at = time.monotonic()
-        while len(seconds) < TIMED_STEPS and (not seconds or time.monotonic() - began_at < TIMING_SECONDS):
-            step_began_at = time.perf_counter()
-            self._full_step(bsz)
-            seconds.append(time.perf_counter() - step_began_at)
-        return statistics.median(seconds)
+        evaluations = iter(self.module.train(self.module.prepare(self.config, context), context))
+        marks: list[Mark] = []
+        for evaluation in evaluations:
+            now = time.monotonic()
+            marks.append(Mark(step=evaluation.step, at=now, eval_seconds=evaluation.eval_seconds or 0.0))
+            if len(marks) > 1 and now - began_at > TIMING_SECONDS:
+                break
+        close = getattr(evaluations, "close", None)
+        if close is not None:
+            close()
+        return seconds_per_step(marks)
 
-    def _full_step(self, bsz: int | None) -> None:
+    def _full_step(self, bsz: int) -> None:
         self.module.full_step(self.config, replace(self.context, bsz=bsz))
         torch = sys.modules.get("torch")
         if torch is not None and self.context.device.startswith("cuda"):
@@ -138,6 +177,7 @@ class Probe:
 
 def _free_device_memory() -> None:
     """Give back what an attempt before left behind, so that each batch size is measured alone."""
+    gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import trainers
+from trainers.contract import BadArgumentsError, TrainerConfig
 
 #: modules of the package that are no trainers, beside those that start with an underscore
 NO_TRAINERS = frozenset({"contract"})
@@ -21,7 +22,7 @@ HOME_PACKAGE = "roundhouse_home_trainers"
 REQUIRED = ("Config", "fingerprint", "prepare", "train")
 
 
-class UnknownTrainerError(Exception):
+class UnknownTrainerError(BadArgumentsError):
     """There is no trainer of that name. The message names the nearest known one."""
 
 
@@ -43,6 +44,12 @@ def load(name: str, home: Path) -> ModuleType:
             f"{path} is no trainer: it lacks {', '.join(missing)}; see trainers/contract.py"
         )
     return module
+
+
+def has_steps(module: ModuleType, config: TrainerConfig) -> bool:
+    """Whether a budget in steps means something to the trainer with this config."""
+    told = getattr(module, "HAS_STEPS", True)
+    return bool(told(config) if callable(told) else told)
 
 
 def source(name: str, home: Path) -> Path:
@@ -77,6 +84,8 @@ def _load_from_home(name: str, path: Path) -> ModuleType:
     if HOME_PACKAGE not in sys.modules:
         sys.modules[HOME_PACKAGE] = ModuleType(HOME_PACKAGE)
     full_name = f"{HOME_PACKAGE}.{name}"
+    if full_name in sys.modules:
+        return sys.modules[full_name]
     file = path / "__init__.py" if path.is_dir() else path
     folders = [str(path)] if path.is_dir() else None
     spec = importlib.util.spec_from_file_location(full_name, file, submodule_search_locations=folders)

@@ -4,7 +4,8 @@ Every message has a `type`. To the worker:
     prepare   mode "train" or "probe", home, trainer, config (the trainer's whole Config), context (the fields
               of `Context` but run_dir), expect {source, data, versions} or null; to train: metric, the
               objective's; to probe: candidates (batch sizes, first choice first; may be empty) and stages
-              [{name, max_steps, time_budget_sec}]: those without max_steps are calibrated
+              [{name, max_steps, time_budget_sec}]: those without max_steps are calibrated. The result
+              then has bsz, and among extra seconds_per_step and "max_steps.<stage>"
     go        run_dir (absolute)
     stop      status ("pruned" or "cancelled"), reason: takes effect at the next evaluation
 End-of-file means exit: without a trace before `go`, at once after it.

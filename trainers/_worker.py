@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import psutil
+from pydantic import ValidationError
 
 from trainers import _identity, _probe, _processes, _registry
 from trainers._failures import Failure, failure_of
@@ -22,7 +23,7 @@ from trainers._output import Output
 from trainers._recorder import Recorder
 from trainers._run import Ending, Referee, Stop
 from trainers._wire import HEARTBEAT_SECONDS, read_messages, write_message
-from trainers.contract import Context, DataError, TrainerConfig
+from trainers.contract import BadArgumentsError, Context, DataError, TrainerConfig
 
 #: bytes of source.diff
 DIFF_BYTES = 2**20
@@ -204,7 +205,7 @@ def _prepare(
     os.chdir(home)
     name = message["trainer"]
     module = _registry.load(name, home)
-    config = module.Config.model_validate(message["config"])
+    config = _config(module, message["config"])
     context_fields = dict(message["context"])
     context_fields["cache_dir"] = Path(context_fields["cache_dir"])
     context = Context(**context_fields, is_stopping=is_stopping)
@@ -224,6 +225,17 @@ def _prepare(
         startup_seconds=round(time.monotonic() - asked_at, 6),
     )
     return assignment, identity
+
+
+def _config(module: ModuleType, fields: Mapping[str, Any]) -> TrainerConfig:
+    try:
+        config: TrainerConfig = module.Config.model_validate(fields)
+    except ValidationError as error:
+        # The spec was checked, so this is another version's Config, or a hand-made assignment.
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadArgumentsError(f"{place}: {first['msg']}".removeprefix(": ")) from error
+    return config
 
 
 def _require_unchanged(expected: Mapping[str, Any] | None, found: Mapping[str, Any], name: str) -> None:
