@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from policies.evidence import Objective
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policies.evidence import Objective
 
 
 def delta_name(objective: Objective) -> str:
@@ -27,9 +30,12 @@ def spread_text(objective: Objective, sd: float) -> str:
 
 def value_text(objective: Objective, raw: float) -> str:
     """`acc=64.16%` for a score in pp, `loss=2.7309` otherwise."""
-    if objective.unit == "pp":
-        return f"{objective.metric}={100 * raw:.2f}%"
-    return f"{objective.metric}={plain_number(raw)}"
+    return named_value(objective.metric, objective.unit, raw)
+
+
+def named_value(metric: str, unit: str, raw: float) -> str:
+    """As `value_text`, of an objective that is known by its words only."""
+    return f"{metric}={100 * raw:.2f}%" if unit == "pp" else f"{metric}={plain_number(raw)}"
 
 
 def plain_number(number: float) -> str:

@@ -1,0 +1,28 @@
+"""Is everything that a home needs in order?"""
+
+from __future__ import annotations
+
+import typer
+
+from scheduler.cli.findings import findings
+from scheduler.report.printable import one_line
+from scheduler.rounds.paths import HomePaths
+
+#: exit status when something does not work
+UNFIT = 1
+
+
+def doctor(context: typer.Context) -> None:
+    """Look for what keeps a home from working.
+
+    Python, packages, torch, GPU, disk, permissions and the daemon, with a remedy for every finding.
+    """
+    home: HomePaths = context.obj
+    is_fit = True
+    for finding in findings(home):
+        is_fit = is_fit and finding.level != "fail"
+        typer.echo(f"{finding.level:<4}  {one_line(finding.what, limit=1000)}")
+        if finding.remedy:
+            typer.echo(f"      remedy: {one_line(finding.remedy)}")
+    if not is_fit:
+        raise typer.Exit(UNFIT)

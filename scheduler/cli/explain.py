@@ -1,0 +1,127 @@
+"""What would a round do? Its runs in order, and how long they take at least and at most; nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scheduler.cli.home import existing_home
+from scheduler.cli.reading import PROBLEMS, checked_spec
+from scheduler.decide.events import RoundAccepted
+from scheduler.decide.forecast import Forecast, forecast_round, forecast_task, planned_runs
+from scheduler.decide.state import RoundState, State, TaskState, fold
+from scheduler.report.load import load_round
+from scheduler.report.numbers import count, duration, duration_range
+from scheduler.report.printable import one_line
+from scheduler.report.text import task_description
+from scheduler.rounds.paths import HomePaths
+
+
+def explain(
+    context: typer.Context,
+    round_or_file: Annotated[
+        str, typer.Argument(metavar="FILE|ROUND", help="A spec file, or a known round.")
+    ],
+    name: Annotated[str | None, typer.Option(help="The name of a spec from stdin.")] = None,
+) -> None:
+    """Show what a round would run, in order, and its time.
+
+    A file is a spec that need not be queued; a round is one the daemon has accepted.
+    """
+    home: HomePaths = context.obj
+    if round_or_file == "-" or Path(round_or_file).suffix or Path(round_or_file).is_file():
+        _, checked = checked_spec(round_or_file, home, name)
+        if checked.spec is None:
+            raise typer.Exit(PROBLEMS)
+        round_id = checked.spec["id"]
+        accepted = RoundAccepted(
+            round=round_id,
+            sha256=checked.sha256,
+            file=checked.file,
+            suffix=checked.suffix,
+            spec=checked.spec,
+        )
+        round_state = fold(State(), accepted).rounds[round_id]
+    else:
+        round_state = load_round(existing_home(home).round(round_or_file))
+    typer.echo("\n".join(explanation(round_state)))
+
+
+def explanation(round_state: RoundState) -> Iterator[str]:
+    """The lines of `explain`."""
+    current = round_state.round
+    title = f": {one_line(current.title)}" if current.title else ""
+    yield f"{current.id}{title}"
+    if current.after:
+        yield f"runs after: {', '.join(current.after)}"
+    if round_state.finished is not None:
+        yield f"the round is {round_state.finished.outcome}; nothing is left to run"
+        return
+    yield from _figures(forecast_round(round_state))
+    for task in round_state.tasks.values():
+        yield ""
+        yield from _task(task)
+
+
+def _figures(forecast: Forecast) -> Iterator[str]:
+    done = f"; {forecast.runs_done} have ended" if forecast.runs_done else ""
+    least, most = forecast.runs_least, forecast.runs_most
+    number = count(most, "run") if least == most else f"{least} to {count(most, 'run')}"
+    yield f"to run: {number}, {forecast.runs_expected:.1f} expected{done}"
+    span = duration_range(forecast.seconds_least, forecast.seconds_most)
+    yield f"time: {span}, {duration(forecast.seconds_expected)} expected"
+    yield f"worst case: {duration(forecast.seconds_worst)}, with every run at its time budget"
+
+
+def _task(task: TaskState) -> Iterator[str]:
+    yield f"[{task.task.name}] {task_description(task.task)}"
+    if task.parked is not None:
+        yield f"  parked: {one_line(task.parked.reason)}; remedy: {one_line(task.parked.remedy)}"
+        return
+    if task.is_finished:
+        yield "  finished"
+        return
+    yield f"  batch size: {_batch_size(task)}"
+    if not task.task.identity.is_complete:
+        yield (
+            "  nothing of this task is cached across rounds: neither inputs nor a git checkout tell what"
+            " it depends on"
+        )
+    forecast = forecast_task(task)
+    span = duration_range(forecast.seconds_least, forecast.seconds_most)
+    yield f"  {forecast.runs_least} to {forecast.runs_most} runs, {span}, in this order:"
+    yield from _table(task)
+
+
+def _batch_size(task: TaskState) -> str:
+    sizes = task.task.bsz
+    if task.probed is not None:
+        return f"{task.bsz} ({one_line(task.probed.reason)})"
+    if len(sizes) > 1:
+        return f"probed: {', then '.join(str(size) for size in sizes)} (a CPU takes the first)"
+    return str(sizes[0]) if sizes else "left to the trainer"
+
+
+def _table(task: TaskState) -> Iterator[str]:
+    runs = list(planned_runs(task))
+    width = max((len(run.config) for run in runs), default=0)
+    yield _row("", "stage", "variant".ljust(width), "seed", "bsz", "steps", "budget", "about")
+    for number, run in enumerate(runs, start=1):
+        yield _row(
+            number,
+            run.stage,
+            run.config.ljust(max(width, len("variant"))),
+            "derived" if run.seed is None else run.seed,
+            "-" if run.bsz is None else run.bsz,
+            "-" if run.budget.max_steps is None else run.budget.max_steps,
+            f"{run.budget.time_budget_sec:g} s",
+            duration(run.likely_seconds) + ("  if promoted" if run.is_conditional else ""),
+        )
+
+
+def _row(*cells: object) -> str:
+    number, stage, config, seed, bsz, steps, budget, about = cells
+    return f"  {number:>4} {stage:<8} {config} {seed:>10} {bsz:>5} {steps:>8} {budget:>8}  {about}"

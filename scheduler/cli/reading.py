@@ -1,0 +1,54 @@
+"""How does a spec file come from the command line, and what is wrong with it?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from scheduler.decide.events import SpecChecked
+from scheduler.effects.arrivals import SPEC_SUFFIXES
+from scheduler.effects.intake import check_spec
+from scheduler.report.printable import one_line
+from scheduler.rounds.errors import UnknownIdError, UsageError
+from scheduler.rounds.parse import MAX_BYTES
+from scheduler.rounds.paths import HomePaths
+
+#: exit status for a spec with problems
+PROBLEMS = 2
+
+
+def read_spec(file: str, name: str | None = None) -> tuple[bytes, str]:
+    """The bytes of a spec and the name it goes by; `-` is stdin, which needs a name."""
+    if file == "-":
+        if name is None:
+            raise UsageError("a spec from stdin needs --name NAME.toml (or .json)")
+        return sys.stdin.buffer.read(MAX_BYTES + 1), _with_suffix(name)
+    path = Path(file)
+    try:
+        with path.open("rb") as spec:
+            return spec.read(MAX_BYTES + 1), _with_suffix(name or path.name)
+    except FileNotFoundError:
+        raise UnknownIdError(f"there is no file {one_line(file)}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{one_line(file)} is a folder; name the spec files in it") from None
+
+
+def checked_spec(file: str, home: HomePaths, name: str | None = None) -> tuple[bytes, SpecChecked]:
+    """The bytes of a spec and what its check found. Problems are printed on stderr, one a line."""
+    data, spec_name = read_spec(file, name)
+    # Relative paths in a spec mean the home; where there is none yet, they are looked up from here.
+    place = home if home.root.is_dir() else HomePaths(Path.cwd())
+    checked = check_spec(data, spec_name, place)
+    for problem in checked.problems:
+        typer.echo(f"{one_line(spec_name)}: {one_line(problem, limit=1000)}", err=True)
+    return data, checked
+
+
+def _with_suffix(name: str) -> str:
+    if Path(name).suffix.lower() not in SPEC_SUFFIXES:
+        raise UsageError(
+            f"{one_line(name)}: a spec must be called {' or '.join('*' + s for s in SPEC_SUFFIXES)}"
+        )
+    return name

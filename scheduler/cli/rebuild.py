@@ -1,0 +1,27 @@
+"""Make everything derived again from the records."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scheduler.cli.home import existing_home
+from scheduler.report.load import load_round, round_ids
+from scheduler.report.summary import publish_summary
+from scheduler.rounds.paths import HomePaths
+
+
+def rebuild(
+    context: typer.Context,
+    round_id: Annotated[str | None, typer.Argument(metavar="ROUND", help="Only this one.")] = None,
+) -> None:
+    """Make the summaries again from the records.
+
+    The same records give the same bytes.
+    """
+    home: HomePaths = existing_home(context.obj)
+    for name in [round_id] if round_id is not None else round_ids(home):
+        paths = home.round(name)
+        publish_summary(load_round(paths), paths)
+        typer.echo(f"{paths.summary_text}")

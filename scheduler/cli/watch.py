@@ -1,0 +1,59 @@
+"""The status as it changes, until Ctrl-C: redrawn on a terminal, line by line in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import orjson
+import typer
+
+from scheduler.cli.home import existing_home
+from scheduler.cli.status import gather
+from scheduler.cli.status_text import status_lines
+from scheduler.rounds.paths import HomePaths
+
+_PERIOD_SECONDS = 1.0
+
+
+def watch_status(home: HomePaths, *, as_json: bool) -> int:
+    """Show the status again and again; ends with 0 at Ctrl-C."""
+    existing_home(home)
+    try:
+        if as_json:
+            _print_changes(lambda: [orjson.dumps(_gathered(home)).decode()])
+        elif sys.stdout.isatty():
+            _redraw(home)
+        else:
+            _print_changes(lambda: status_lines(_gathered(home)))
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _gathered(home: HomePaths) -> dict[str, object]:
+    return gather(home, now=datetime.now().astimezone())
+
+
+def _redraw(home: HomePaths) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(Text("\n".join(status_lines(_gathered(home)))), refresh=True)
+            time.sleep(_PERIOD_SECONDS)
+
+
+def _print_changes(lines: Callable[[], list[str]]) -> None:
+    """In a pipe: only lines that were not in the last look, so that a log of it stays readable."""
+    before: list[str] = []
+    while True:
+        now = lines()
+        for line in now:
+            if line not in before:
+                typer.echo(line)
+        before = now
+        time.sleep(_PERIOD_SECONDS)
