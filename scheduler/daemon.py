@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess
-import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, get_args
 
 import orjson
 
@@ -27,6 +25,7 @@ from scheduler.decide.state import State, open_attempts
 from scheduler.decide.step import is_idle, step, why_nothing_runs
 from scheduler.effects import control
 from scheduler.effects.assignment import prepare_message
+from scheduler.effects.books import Books
 from scheduler.effects.clock import Deadlines, RealClock
 from scheduler.effects.environment import worker_environment
 from scheduler.effects.files import is_network_filesystem, publish
@@ -36,22 +35,20 @@ from scheduler.effects.gpu_watch import GpuWatch
 from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.lock import DeviceLock, HomeLock
 from scheduler.effects.reception import Reception, SpecReturned
-from scheduler.effects.records import DiskFullError, Journal
 from scheduler.effects.recovery import recovered, replay
+from scheduler.effects.reporting import Reporting
 from scheduler.effects.spool import Spool
 from scheduler.effects.status import StatusFile
 from scheduler.effects.surroundings import Surroundings
 from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Workers, become_subreaper
 from scheduler.report.lines import line_for, wait_line
-from scheduler.rounds.errors import RecordsWriteError, SettingsError
+from scheduler.rounds.errors import SettingsError
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.settings import Settings, load_settings
 
 #: between two looks at disk space, windows and the queue when nothing wakes the daemon
 LOOK_SECONDS = 5.0
-#: between two tries to write a record to a full disk
-DISK_FULL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +124,14 @@ class Daemon:
             max_attempts=settings.max_attempts,
             network_backoff_seconds=settings.network_backoff_seconds,
             heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
+            prepare_timeout_seconds=settings.prepare_timeout_seconds,
             grace_seconds=settings.grace_seconds,
         )
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._deadlines: Deadlines[events.DeadlinePassed] = Deadlines(RealClock())
         self._log = LauncherLog(home.launcher_log, echo=echo)
         self._status = StatusFile(home.status)
-        self._reports = ThreadPoolExecutor(max_workers=1, thread_name_prefix="report")
-        self._reports_due: dict[str, Future[None]] = {}
+        self._reporting = Reporting(home)
         self._surroundings = Surroundings(home, settings, lambda: datetime.now().astimezone())
         spool = Spool(home, quiet_period_seconds=settings.quiet_period_seconds)
         self._reception = Reception(home, spool, self.post)
@@ -148,8 +145,7 @@ class Daemon:
         self._gpu = GpuWatch(gpu, self.post, self._workers.pids) if gpu is not None else None
         self._timers: Timers[Item] = Timers(self.post)
         self._watch: Any = None
-        self._journal: Journal
-        self._records: dict[str, Journal] = {}
+        self._books: Books | None = None
         self._state = State()
         self._looked_at = float("-inf")
         self._waiting: str | None = None
@@ -165,15 +161,20 @@ class Daemon:
         """Replay, settle what an earlier daemon left behind, and begin to listen."""
         become_subreaper()
         recovery = replay(self._home)
-        self._state, self._journal, self._records = recovery.state, recovery.journal, recovery.rounds
+        self._state = recovery.state
+        self._books = Books(
+            self._home,
+            journal=recovery.journal,
+            rounds=recovery.rounds,
+            say=lambda reason: self._log.line(wait_line(reason)),
+            may_wait=lambda: self._state.live.stopping is None,
+        )
         self._end_orphans()
         self._finish_moves()
-        boot_id = _boot_id()
-        self._record(
-            events.DaemonStarted(
-                pid=os.getpid(), version=version("roundhouse"), boot_id=boot_id, devices=(self._device,)
-            )
+        started = events.DaemonStarted(
+            pid=os.getpid(), version=version("roundhouse"), boot_id=_boot_id(), devices=(self._device,)
         )
+        self._perform((act.Record(fact=started),))
         self._handle(recovered(self._home, recovery))
         if self._gpu is not None:
             self._gpu.start()
@@ -201,7 +202,7 @@ class Daemon:
             round_id, accepted = current.round.id, current.accepted
             self._reception.move(act.MoveSpec(round=round_id, file=accepted.file, to="done"), accepted.suffix)
             if not self._home.round(round_id).summary_markdown.exists():
-                self._write_report(round_id)
+                self._reporting.write(round_id)
 
     # The loop
 
@@ -257,8 +258,8 @@ class Daemon:
             self._waiting = why
             if why is not None:
                 self._log.line(wait_line(why))
-        self._status.flush() if self._status.next_in() == 0 else None
-        self._offer_status(why)
+        if self._status.next_in() in (None, 0.0):
+            self._offer_status(why)
 
     def _offer_status(self, why: str | None) -> None:
         gpu = self._gpu.latest if self._gpu is not None else None
@@ -268,8 +269,8 @@ class Daemon:
         )
 
     def _has_nothing_left(self) -> bool:
-        reports_done = all(report.done() for report in self._reports_due.values())
-        return is_idle(self._state, self._limits) and self._reception.is_quiet and reports_done
+        is_quiet = self._reception.is_quiet and self._reporting.is_done
+        return is_quiet and is_idle(self._state, self._limits)
 
     # From an event to its actions
 
@@ -293,93 +294,90 @@ class Daemon:
         fields = {"peak_memory_mib": usage.peak_memory_mib, "energy_joule": usage.energy_joule}
         return {name: value for name, value in fields.items() if value is not None}
 
-    def _record(self, fact: events.Fact) -> None:
-        """Make a fact durable, then let it count."""
-        self._append(self._journal_of(fact), events.to_fields(fact))
+    def _record(self, fact: events.Fact) -> tuple[act.Action, ...]:
+        """Make a fact durable, then let it count; returns what follows from it."""
+        self._write(fact)
         line = line_for(fact, self._state)
         if line is not None:
             self._log.line(line)
         self._state, actions = step(self._state, fact, self._limits)
-        self._perform(actions)
+        return actions
 
-    def _journal_of(self, fact: events.Fact) -> Journal:
-        """The one file of the fact; a finished round's is opened again when a person reopens the round."""
-        if not isinstance(fact, events.RoundFact):
-            return self._journal
-        if fact.round not in self._records:
-            self._records[fact.round], _ = Journal.open(self._home.round(fact.round).records)
-        return self._records[fact.round]
+    def _write(self, fact: events.Fact) -> None:
+        self._opened_books.write(fact)
 
-    def _append(self, journal: Journal, fields: dict[str, Any]) -> None:
-        """Append, however long the disk is full: nothing may go on that is not recorded."""
-        is_told = False
-        while True:
-            try:
-                journal.append(fields)
-                return
-            except DiskFullError as error:
-                if not is_told:
-                    self._log.line(wait_line(f"disk full: {error}"))
-                is_told = True
-                if self._state.live.stopping is not None:
-                    raise RecordsWriteError("the disk is full and the daemon was told to stop") from error
-                time.sleep(DISK_FULL_SECONDS)
+    @property
+    def _opened_books(self) -> Books:
+        assert self._books is not None, "nothing is recorded before the records are read"
+        return self._books
 
     def _perform(self, actions: tuple[act.Action, ...]) -> None:
-        for action in actions:
-            self._perform_one(action)
+        """Perform the actions in order; what follows from a recorded fact comes before the rest."""
+        todo = deque(actions)
+        while todo:
+            todo.extendleft(reversed(self._perform_one(todo.popleft())))
 
-    def _perform_one(self, action: act.Action) -> None:
+    def _perform_one(self, action: act.Action) -> tuple[act.Action, ...]:
+        """Perform one action; returns those that follow from the fact it recorded, if any."""
         match action:
             case act.Record(fact=fact):
-                self._record(fact)
-            case act.StartWorker():
+                return self._record(fact)
+            case act.AcceptSpec():
+                return self._accept(action)
+            case act.RejectSpec(file=file, sha256=sha256, problems=problems):
+                follow_ups = self._record(events.SpecRejected(file=file, sha256=sha256, problems=problems))
+                self._reception.reject(action)
+                return follow_ups
+            case act.SetDeadline(key=key, seconds=seconds, event=event):
+                self._deadlines.set(key, seconds, event)
+            case act.CancelDeadlines(attempt_id=attempt_id):
+                for kind in get_args(events.DeadlineKind):
+                    self._deadlines.cancel(f"{kind}:{attempt_id}")
+            case act.Exit(reason=reason):
+                self._stop(reason)
+            case act.StartWorker() | act.OpenGate() | act.ReleaseWorker() | act.EndWorker():
+                self._direct_worker(action)
+            case _:
+                self._keep_files(action)
+        return ()
+
+    def _direct_worker(
+        self, action: act.StartWorker | act.OpenGate | act.ReleaseWorker | act.EndWorker
+    ) -> None:
+        match action:
+            case act.StartWorker(intended=intended):
                 message = prepare_message(action, self._home, self._settings.threads)
-                self._workers.start(action.intended.attempt_id, message)
+                self._workers.start(intended.attempt_id, message)
             case act.OpenGate():
                 self._open_gate(action)
             case act.ReleaseWorker(attempt_id=attempt_id):
                 self._workers.release(attempt_id)
             case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
                 self._workers.end(attempt_id, ended_by)
-            case act.SetDeadline(key=key, seconds=seconds, event=event):
-                self._deadlines.set(key, seconds, event)
-            case act.CancelDeadlines(attempt_id=attempt_id):
-                for kind in ("time_budget", "heartbeat", "exit"):
-                    self._deadlines.cancel(f"{kind}:{attempt_id}")
-            case act.KeepError(run=run):
-                self._keep_error(run)
-            case _:
-                self._perform_for_people(action)
 
-    def _perform_for_people(self, action: act.Action) -> None:
+    def _keep_files(
+        self,
+        action: act.MoveSpec | act.CloseRecords | act.KeepError | act.WriteReport | act.DiscardRequest,
+    ) -> None:
         match action:
-            case act.AcceptSpec():
-                self._accept(action)
-            case act.RejectSpec(file=file, sha256=sha256, problems=problems):
-                self._record(events.SpecRejected(file=file, sha256=sha256, problems=problems))
-                self._reception.reject(action)
             case act.MoveSpec(round=round_id):
                 self._reception.move(action, self._state.rounds[round_id].accepted.suffix)
+            case act.CloseRecords(round=round_id):
+                self._opened_books.close_round(round_id)
+            case act.KeepError(run=run):
+                self._keep_error(run)
             case act.WriteReport(round=round_id):
-                self._write_report(round_id)
-                if self._state.rounds[round_id].finished is not None:
-                    self._records.pop(round_id).close()
+                self._reporting.write(round_id)
             case act.DiscardRequest(id=request_id, answer=answer):
                 control.discard(self._home, request_id)
                 self._log.line(f"REQUEST {answer}")
-            case act.Exit(reason=reason):
-                self._stop(reason)
-            case _:
-                raise AssertionError(f"no effect for {action}")
 
-    def _accept(self, action: act.AcceptSpec) -> None:
+    def _accept(self, action: act.AcceptSpec) -> tuple[act.Action, ...]:
         round_id = action.spec["id"]
         resolved = orjson.dumps(action.spec, option=orjson.OPT_INDENT_2)
-        self._records[round_id] = self._reception.accept(
-            round_id, action.file, action.sha256, action.suffix, resolved
-        )
-        self._record(
+        records = self._reception.accept(round_id, action.file, action.sha256, action.suffix, resolved)
+        self._opened_books.open_round(round_id, records)
+        return self._record(
             events.RoundAccepted(
                 round=round_id,
                 sha256=action.sha256,
@@ -406,12 +404,9 @@ class Daemon:
             paths.root.mkdir(parents=True, exist_ok=True)
             publish(paths.error, run.error.encode("utf-8", "backslashreplace"))
 
-    def _write_report(self, round_id: str) -> None:
-        self._reports_due[round_id] = self._reports.submit(_report, self._home.root, round_id)
-
     def _stop(self, reason: str) -> None:
         self._exit = reason
-        self._append(self._journal, events.to_fields(events.DaemonStopped(reason=reason)))
+        self._write(events.DaemonStopped(reason=reason))
         self._log.line(f"STOP {reason}")
 
     def close(self) -> None:
@@ -423,17 +418,11 @@ class Daemon:
             self._gpu.stop()
         self._reception.close()
         self._workers.close()
-        self._reports.shutdown(wait=True)
+        self._reporting.close()
         self._offer_status(self._exit or "the daemon failed")
         self._status.flush()
-        for journal in (*self._records.values(), *([self._journal] if hasattr(self, "_journal") else [])):
-            journal.close()
-
-
-def _report(home: Path, round_id: str) -> None:
-    """Summaries are made in a niced child, so that a long one holds nothing up."""
-    command = [sys.executable, "-P", "-m", "scheduler.report", str(home), round_id]
-    subprocess.run(["nice", "-n", "10", *command], stdin=subprocess.DEVNULL, check=False)
+        if self._books is not None:
+            self._books.close()
 
 
 def _boot_id() -> str:

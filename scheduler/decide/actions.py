@@ -102,6 +102,13 @@ class MoveSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloseRecords:
+    """Let go of a finished round's records."""
+
+    round: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepError:
     """Keep the whole text of a run's error in its folder, unless the worker has done so."""
 
@@ -141,6 +148,7 @@ Action = (
     | AcceptSpec
     | RejectSpec
     | MoveSpec
+    | CloseRecords
     | KeepError
     | WriteReport
     | DiscardRequest

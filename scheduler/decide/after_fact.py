@@ -19,7 +19,11 @@ def after_fact(state: State, fact: events.Fact, limits: Limits) -> tuple[Action,
         case events.RoundAccepted():
             return (act.MoveSpec(round=fact.round, file=fact.file, to="active"),)
         case events.RunIntended():
-            return (_start(state.rounds[fact.round].tasks[fact.task], fact),)
+            return (
+                _start(state.rounds[fact.round].tasks[fact.task], fact),
+                deadline(fact.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),
+                deadline(fact.attempt_id, "prepare", limits.prepare_timeout_seconds),
+            )
         case events.RunStarted():
             return _open_gate(state, fact, limits)
         case events.RunFinished():
@@ -37,6 +41,7 @@ def after_fact(state: State, fact: events.Fact, limits: Limits) -> tuple[Action,
             return (
                 act.WriteReport(round=fact.round),
                 act.MoveSpec(round=fact.round, file=file, to="done"),
+                act.CloseRecords(round=fact.round),
             )
     return ()
 

@@ -29,6 +29,8 @@ def after_input(state: State, event: events.Input, limits: Limits) -> tuple[Acti
         case events.ShutdownRequested():
             workers = state.live.workers
             return tuple(act.EndWorker(attempt_id=attempt, ended_by="shutdown") for attempt in workers)
+        case events.GateChanged(source="gpu", wait_reason=None):
+            return tuple(act.Record(fact=events.GpuCleared(device=device)) for device in state.dirty)
         case events.Recovered():
             return tuple(act.Record(fact=_recovered(a, event)) for _, _, a in open_attempts(state))
     return ()
@@ -88,7 +90,9 @@ def _after_deadline(state: State, event: events.DeadlinePassed) -> tuple[Action,
     match event.kind:
         case "time_budget":
             return (act.EndWorker(attempt_id=event.attempt_id, ended_by="time_budget"),)
-        case "heartbeat":
+        case "prepare" if state.live.workers[event.attempt_id].prepared is not None:
+            return ()
+        case "prepare" | "heartbeat":
             return (act.EndWorker(attempt_id=event.attempt_id, ended_by="hung"),)
         case "exit":
             return (act.EndWorker(attempt_id=event.attempt_id, ended_by="leftover"),)

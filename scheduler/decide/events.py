@@ -15,7 +15,7 @@ from typing import Any, Literal
 from policies.evidence import Outcome, VerdictName
 from scheduler.rounds.identity import Device, RunKey, attempt_id
 
-DeadlineKind = Literal["time_budget", "heartbeat", "exit", "backoff"]
+DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "exit", "backoff"]
 #: why the daemon ended a worker; "leftover": it had finished its run and did not go
 EndedBy = Literal["time_budget", "hung", "cancelled", "shutdown", "leftover"]
 
@@ -332,8 +332,9 @@ class DeadlinePassed:
 
     #: the attempt; for "backoff", "<round>/<task>"
     attempt_id: str
-    #: "time_budget": the harness should have ended the run itself; "heartbeat": nothing was heard;
-    #: "exit": the worker had finished and should have gone; "backoff": a task may try again
+    #: "prepare": it should have reached its gate; "time_budget": it should have ended the run itself;
+    #: "heartbeat": nothing was heard; "exit": it had finished and should have gone; "backoff": a task may
+    #: try again
     kind: DeadlineKind
 
 

@@ -25,6 +25,8 @@ class Limits:
     network_backoff_seconds: float = 60.0
     #: a worker that was not heard for so long is hung
     heartbeat_timeout_seconds: float = 60.0
+    #: a worker that has not reached its gate after so long is hung
+    prepare_timeout_seconds: float = 3600.0
     #: between SIGTERM and SIGKILL
     grace_seconds: float = 10.0
 

@@ -25,7 +25,8 @@ class GpuWatch:
         self._post = post
         self._own_pids = own_pids
         self._meter = Meter(gpu.read)
-        self._posted: str | None = None
+        #: what was posted last; "" before the first look, which always posts
+        self._posted: str | None = ""
         self._stopped = threading.Event()
         #: memory in use before any run of ours; None until it was read while nothing else ran
         self._idle_mib: float | None = None
