@@ -162,6 +162,7 @@ class Program:
     def _kill_tree(self) -> None:
         """End everything below this worker: as a subreaper it has whatever the program left behind."""
         if self._process.poll() is None:
+            self._process.send_signal(signal.SIGSTOP)  # so that it starts nothing new meanwhile
             _processes.kill_all(self._others, KILL_SECONDS)
             self._process.kill()
             self._process.wait()

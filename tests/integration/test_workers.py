@@ -1,0 +1,350 @@
+"""Workers from the daemon's side: real children, and nothing of them left."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+
+from scheduler.decide.events import (
+    Input,
+    RunEvaluated,
+    RunResult,
+    WorkerBeat,
+    WorkerEnded,
+    WorkerPrepared,
+)
+from scheduler.effects.process_tree import ProcessTree, start_time_of
+from scheduler.effects.workers import Workers
+from scheduler.rounds.paths import HomePaths
+from trainers import _environment
+from trainers._wire import ATTEMPT_VARIABLE
+
+GRACE_SECONDS = 1.0
+ATTEMPT = "round/lr.quick.hot.s0.a1"
+
+T = TypeVar("T", bound=Input)
+
+
+class Desk:
+    """Where a test sits in the daemon's place."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
+        self.heard: list[Input] = []
+        environment = _environment.allowed(os.environ)
+        self.workers = Workers(
+            self.inbox.put, HomePaths(home), environment=environment, grace_seconds=GRACE_SECONDS
+        )
+
+    def start(self, script: str, *, seconds: float = 60.0, attempt: str = ATTEMPT, **config: Any) -> int:
+        argv = ["/bin/sh", "-c", script]
+        return self.workers.start(attempt, prepare_message(self.home, argv, seconds, **config))
+
+    def await_(self, kind: type[T], timeout: float = 20.0) -> T:
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            assert left > 0, f"no {kind.__name__}; heard {self.heard}"
+            try:
+                event = self.inbox.get(timeout=left)
+            except queue.Empty:
+                continue
+            self.heard.append(event)
+            if isinstance(event, kind):
+                return event
+
+    def run(self, script: str, **fields: Any) -> WorkerEnded:
+        """From the start to the end, with the gate opened and the worker released in between."""
+        self.start(script, **fields)
+        self.await_(WorkerPrepared)
+        self.workers.go(ATTEMPT, self.home / "run")
+        self.await_(RunResult)
+        self.workers.release(ATTEMPT)
+        return self.await_(WorkerEnded)
+
+
+def prepare_message(home: Path, argv: list[str], seconds: float, **config: Any) -> dict[str, Any]:
+    return {
+        "mode": "train",
+        "home": str(home),
+        "trainer": "command",
+        "config": {"argv": argv, **config},
+        "context": {
+            "seed": 0,
+            "stage": "quick",
+            "max_steps": None,
+            "time_budget_sec": seconds,
+            "eval_every": None,
+            "n_eval": None,
+            "bsz": None,
+            "device": "cpu",
+            "threads": 1,
+            "cache_dir": str(home / "cache"),
+        },
+        "metric": "loss",
+        "expect": None,
+    }
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.workers.close()
+    assert desk.workers.alive() == ()
+
+
+def marked(attempt: str = ATTEMPT) -> list[int]:
+    """Live processes that carry the attempt's mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            is_zombie = process.status() == psutil.STATUS_ZOMBIE
+            if not is_zombie and process.environ().get(ATTEMPT_VARIABLE) == attempt:
+                found.append(process.pid)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            pass
+    return found
+
+
+def wait_for(condition: Callable[[], Any], timeout: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came"
+        time.sleep(0.01)
+
+
+def pids_in(path: Path, count: int = 1) -> list[int]:
+    wait_for(lambda: path.exists() and len(path.read_text().split()) >= count)
+    return [int(word) for word in path.read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_run_is_heard_from_its_preparation_to_its_end(desk: Desk) -> None:
+    ended = desk.run("echo step 5 val_loss: 2.5; echo step 9 val_loss: 1.5")
+    prepared, first, second, result, _ = (e for e in desk.heard if not isinstance(e, WorkerBeat))
+    assert isinstance(prepared, WorkerPrepared)
+    assert prepared.attempt_id == ATTEMPT
+    assert abs(prepared.start_time - time.time()) < 60
+    assert prepared.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert set(prepared.identity) == {"source", "data", "parts", "versions", "is_complete"}
+    assert isinstance(first, RunEvaluated)
+    assert isinstance(second, RunEvaluated)
+    assert (first.step, first.value, second.step, second.loss) == (5, 2.5, 9, 1.5)
+    assert isinstance(result, RunResult)
+    assert result.result == json.loads((desk.home / "run/result.json").read_bytes())
+    assert (ended.returncode, ended.survivors, ended.ended_by) == (0, (), None)
+    assert ended.output_tail == "step 5 val_loss: 2.5\nstep 9 val_loss: 1.5\n"
+    assert desk.workers.alive() == ()
+    assert not is_running(prepared.pid)
+
+
+def test_release_before_go_leaves_no_trace(desk: Desk) -> None:
+    desk.start("touch ran")
+    desk.await_(WorkerPrepared)
+    assert desk.workers.alive() == (ATTEMPT,)
+    desk.workers.release(ATTEMPT)
+    ended = desk.await_(WorkerEnded)
+    assert (ended.returncode, ended.ended_by) == (0, None)
+    assert list(desk.home.iterdir()) == []
+
+
+def test_a_failure_to_prepare_arrives_as_a_result(desk: Desk) -> None:
+    desk.workers.start(ATTEMPT, prepare_message(desk.home, ["no-such-program"], 60))
+    result = desk.await_(RunResult).result
+    assert result["status"] == "failed"
+    assert result["failure"]["class"] == "bad_args"
+    assert "no-such-program" in result["failure"]["message"]
+    desk.workers.release(ATTEMPT)
+    assert desk.await_(WorkerEnded).returncode == 0
+
+
+def test_a_worker_that_cannot_even_begin_is_quoted(desk: Desk) -> None:
+    message = prepare_message(desk.home, ["true"], 60)
+    del message["trainer"]
+    desk.workers.start(ATTEMPT, message | {"type": "nonsense"})
+    ended = desk.await_(WorkerEnded)
+    assert ended.returncode == 1
+    assert "expected `prepare`, got 'nonsense'" in ended.output_tail
+
+
+def test_a_worker_that_is_killed_is_told_by_its_end(desk: Desk) -> None:
+    pid = desk.start("sleep 600")
+    desk.await_(WorkerPrepared)
+    desk.workers.go(ATTEMPT, desk.home / "run")
+    wait_for(lambda: len(marked()) > 1)
+    os.kill(pid, signal.SIGKILL)
+    ended = desk.await_(WorkerEnded)
+    assert (ended.returncode, ended.ended_by) == (-9, None)
+    assert marked() == []
+    assert not any(isinstance(event, RunResult) for event in desk.heard)
+
+
+ESCAPES = {
+    "ignores TERM": "trap '' TERM; echo $$ >> pids; while :; do sleep 1; done",
+    "leaves its session": "setsid sh -c 'echo $$ >> pids; exec sleep 600'; sleep 600",
+    "forks twice": (
+        "(setsid sh -c 'trap \"\" TERM HUP; echo $$ >> pids; while :; do sleep 1; done' &); sleep 600"
+    ),
+    "loses its mark": "env -i setsid sh -c 'echo $$ >> pids; exec sleep 600' & sleep 600",
+    "forks without end": (
+        "trap '' TERM; echo $$ >> pids;"
+        " f() {{ while :; do (sleep 0.2; sleep 30) & sleep 0.02; done; }}; f & f & wait"
+    ),
+}
+
+
+@pytest.mark.parametrize("script", ESCAPES.values(), ids=ESCAPES.keys())
+def test_nothing_survives_the_end(desk: Desk, script: str) -> None:
+    pid = desk.start(script)
+    desk.await_(WorkerPrepared)
+    desk.workers.go(ATTEMPT, desk.home / "run")
+    pids = pids_in(desk.home / "pids")
+    assert pid in desk.workers.pids()
+    began_at = time.monotonic()
+    desk.workers.end(ATTEMPT, "cancelled")
+    ended = desk.await_(WorkerEnded)
+    assert time.monotonic() - began_at < GRACE_SECONDS + 2
+    assert (ended.survivors, ended.ended_by) == ((), "cancelled")
+    assert [p for p in pids if is_running(p)] == []
+    assert marked() == []
+
+
+def test_a_stopped_worker_is_killed_after_the_grace_period(desk: Desk) -> None:
+    pid = desk.start("sleep 600")
+    desk.await_(WorkerPrepared)
+    os.kill(pid, signal.SIGSTOP)
+    desk.workers.end(ATTEMPT, "hung")
+    desk.workers.end(ATTEMPT, "shutdown")
+    ended = desk.await_(WorkerEnded)
+    assert (ended.returncode, ended.ended_by) == (-9, "hung")
+
+
+def test_a_command_that_hangs_is_timed_out_with_its_last_reading(desk: Desk) -> None:
+    script = "echo val_loss: 3.5; trap '' TERM; (setsid sleep 600 &) ; while :; do sleep 1; done"
+    ended = desk.run(script, seconds=0.5, grace_seconds=0.5)
+    result = next(event for event in desk.heard if isinstance(event, RunResult)).result
+    assert (result["status"], result["value"]) == ("timed_out", 3.5)
+    assert result["wall_seconds"] < 0.5 + 0.5 + 3.0
+    assert (ended.survivors, ended.returncode) == ((), 0)
+    assert marked() == []
+
+
+def test_a_stop_ends_a_command_as_pruned(desk: Desk) -> None:
+    desk.start("echo val_loss: 3.5; exec sleep 600")
+    desk.await_(WorkerPrepared)
+    desk.workers.go(ATTEMPT, desk.home / "run")
+    desk.await_(RunEvaluated)
+    desk.workers.stop(ATTEMPT, "pruned", "a no-op")
+    result = desk.await_(RunResult).result
+    assert (result["status"], result["value"]) == ("pruned", 3.5)
+    desk.workers.release(ATTEMPT)
+    desk.await_(WorkerEnded)
+    assert marked() == []
+
+
+def test_the_end_is_posted_once_and_last(desk: Desk) -> None:
+    desk.run("echo val_loss: 1")
+    for _ in range(3):
+        desk.workers.end(ATTEMPT, "leftover")
+        desk.workers.release(ATTEMPT)
+        desk.workers.go(ATTEMPT, desk.home)
+        desk.workers.stop(ATTEMPT, "pruned", "late")
+    assert desk.inbox.empty()
+
+
+def test_two_workers_are_told_apart(desk: Desk) -> None:
+    desk.start("sleep 600", attempt="r/one")
+    desk.start("sleep 600", attempt="r/two")
+    desk.await_(WorkerPrepared)
+    desk.await_(WorkerPrepared)
+    desk.workers.end("r/one", "cancelled")
+    assert desk.await_(WorkerEnded).attempt_id == "r/one"
+    assert desk.workers.alive() == ("r/two",)
+    assert marked("r/two") != []
+
+
+def test_a_worker_sees_only_its_own_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SECRET", "x")
+    desk.run("env > seen; echo val_loss: 1")
+    seen = dict(line.split("=", 1) for line in (desk.home / "seen").read_text().splitlines())
+    assert "MY_SECRET" not in seen
+    assert seen[ATTEMPT_VARIABLE] == ATTEMPT
+    assert seen["OMP_NUM_THREADS"] == "1"
+
+
+def test_workers_leave_no_descriptor_and_no_thread(desk: Desk) -> None:
+    desk.run("echo val_loss: 1")
+    before = len(os.listdir("/proc/self/fd")), psutil.Process().num_threads()
+    for _ in range(3):
+        desk.run("echo val_loss: 1")
+    wait_for(lambda: psutil.Process().num_threads() <= before[1])
+    assert len(os.listdir("/proc/self/fd")) == before[0]
+
+
+STAND_IN = """
+import os, queue, sys, threading, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_workers import Desk
+from scheduler.decide.events import WorkerPrepared
+from scheduler.effects.workers import become_subreaper
+become_subreaper()
+desk = Desk(Path(sys.argv[1]))
+pid = desk.start("echo $$ > pids; (setsid sleep 600 & echo $! >> pids); exec sleep 600")
+event = desk.await_(WorkerPrepared)
+desk.workers.go(event.attempt_id, desk.home / "run")
+print(pid, event.start_time, flush=True)
+time.sleep(600)
+"""
+
+
+def test_kill_9_of_the_daemon_ends_the_worker_and_its_command(tmp_path: Path) -> None:
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", STAND_IN, str(tmp_path), str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with daemon:
+        assert daemon.stdout is not None
+        pid, start_time = daemon.stdout.readline().split()
+        command, escaped = pids_in(tmp_path / "pids", 2)
+        daemon.kill()
+    wait_for(lambda: not is_running(int(pid)))
+    wait_for(lambda: not is_running(command))
+    # What the command itself had put into the background is found by its mark at the next start.
+    desk = Desk(tmp_path)
+    assert desk.workers.end_orphan(int(pid), float(start_time), ATTEMPT) == ()
+    assert not is_running(escaped)
+    assert not (tmp_path / "run/result.json").exists()
+
+
+def test_an_orphan_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
+    process = subprocess.Popen(["sleep", "600"])
+    try:
+        start_time = start_time_of(process.pid)
+        assert ProcessTree("r/x", process.pid, start_time - 60).kill(1.0) == ()
+        assert process.poll() is None
+        assert Desk(tmp_path).workers.end_orphan(process.pid, start_time, "r/x") == ()
+        assert not is_running(process.pid)
+    finally:
+        process.kill()
+        process.wait()
