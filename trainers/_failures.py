@@ -129,6 +129,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
                 r"error: argument \S+: (?:invalid|expected)",
                 r"\b[Nn]o such option:",
                 r"unrecognized option",
+                r"can't open file '.*': \[Errno 2\]",
             ),
         ),
     )

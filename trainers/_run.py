@@ -93,10 +93,11 @@ class Referee:
         """The trainer has nothing more to say."""
         last, limit = self.recorder.last, self.context.max_steps
         if last is None:
-            return self._failed("the run ended without an evaluation")
+            return self._failed("bad_args", "the run ended without an evaluation")
         if not self.ends_itself and limit is not None and last.step < limit:
             return self._failed(
-                f"the run ended at step {last.step} of {limit}; its last evaluation belongs at max_steps"
+                "crash",
+                f"the run ended at step {last.step} of {limit}; its last evaluation belongs at max_steps",
             )
         return self._ended_ok(last)
 
@@ -105,12 +106,15 @@ class Referee:
             known = [name for name in ("acc", "loss") if metric_of(final, name) is not None]
             known += sorted(final.extra)
             return self._failed(
+                "bad_args",
                 f"no metric {self.metric!r} at the last evaluation, which has {', '.join(known) or 'none'};"
-                " name one of them in the objective, or make the run report it"
+                " name one of them in the objective, or make the run report it",
             )
         return Ending(status="ok", final=final)
 
-    def _failed(self, message: str) -> Ending:
+    def _failed(self, failure_class: str, message: str) -> Ending:
         tail = self.output_tail().rstrip()
         text = f"{tail}\n\n{message}" if tail else message
-        return Ending(status="failed", failure=Failure(failure_class="crash", message=message, text=text))
+        return Ending(
+            status="failed", failure=Failure(failure_class=failure_class, message=message, text=text)
+        )
