@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
 import time
 from pathlib import Path
@@ -48,7 +47,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 def temporary_beside(path: Path) -> Path:
     """A name for a file that will become `path`, in the same folder; no two callers get the same one."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
 
 
 def write_new(path: Path, data: bytes, *, mode: int, sync: bool) -> None:

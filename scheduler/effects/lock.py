@@ -12,7 +12,6 @@ import fcntl
 import os
 import pwd
 import re
-import socket
 import stat
 import time
 from collections.abc import Iterator
@@ -139,7 +138,7 @@ def _locked_in_time(fd: int) -> bool:
 def _write_holder(fd: int) -> None:
     said = {
         "pid": os.getpid(),
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "user": _user_name(os.getuid()),
         "started": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
