@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from scheduler.effects.plain_text import plain_line
 from scheduler.report.numbers import count, duration, duration_range, named_value, plain_number
-from scheduler.report.printable import one_line
 
 BAR_WIDTH = 24
 _ENDED = ("finished", "parked", "cancelled")
@@ -39,7 +39,7 @@ def progress_lines(status: Mapping[str, Any]) -> list[str]:
 
 def _plain(line: str) -> str:
     """`line` made safe, with its indentation."""
-    return " " * (len(line) - len(line.lstrip(" "))) + one_line(line, limit=1000)
+    return " " * (len(line) - len(line.lstrip(" "))) + plain_line(line)
 
 
 def _daemon(told: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _step(run: Mapping[str, Any]) -> str:
     """`[######----] 45 %  step 290 of 650  acc=61.20% loss=1.0212  bsz=32 on cpu`."""
     if run["phase"] == "preparing":
         return f"preparing on {run['device']}"
-    fields = []
+    fields = [] if run["train_seconds"] is not None else ["training, first evaluation not reached"]
     share = run_share(run)
     if share is not None:
         full = round(BAR_WIDTH * share)

@@ -4,7 +4,8 @@ At least: every undecided variant is pruned at the stage it is in. At most: ever
 Expected: a variant is promoted with the share seen so far in its task, where the share starts at one half
 as if one had been promoted and one pruned. A run is expected to last as long as the finished ones of its
 task and stage did on average; without one, as its steps suggest from another stage or from the probe;
-without that, half its time budget.
+without that, half its time budget. At most, it lasts as the slowest finished one, half as long again as its
+steps suggest, or its whole time budget.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from scheduler.rounds.round import BASELINE, Budget, Task
 
 #: share of its time budget that a run takes when nothing is known
 UNKNOWN_BUDGET_SHARE = 0.5
+#: how much longer than its steps suggest a run may last, while none of its stage has been measured
+STEPS_MARGIN = 1.5
 #: outcomes after which a run is not started again
 _ENDED = frozenset({"ok", "timed_out", "pruned", "failed"})
 
@@ -40,7 +43,7 @@ class Forecast:
     #: with expected durations: every undecided variant pruned
     seconds_least: float = 0.0
     seconds_expected: float = 0.0
-    #: every variant promoted; unmeasured stages at their time budgets
+    #: every variant promoted, and every run as slow as can be expected
     seconds_most: float = 0.0
     #: every variant promoted and every run at its time budget
     seconds_worst: float = 0.0
@@ -118,8 +121,8 @@ class Outlook:
     task: TaskState
     #: slots whose run has ended at the batch size in force, by stage and config
     slots_done: Mapping[tuple[str, str], frozenset[int]]
-    #: mean duration by stage of runs that were trained here, not taken from the cache
-    measured_seconds: Mapping[str, float]
+    #: durations by stage of runs that were trained here, not taken from the cache
+    measured_seconds: Mapping[str, tuple[float, ...]]
     #: variants nothing final is decided about, each with the index of the stage it is in
     open_variants: Mapping[str, int]
     promotion_share: float
@@ -151,12 +154,17 @@ class Outlook:
     def likely_seconds(self, stage: str) -> float:
         """How long a run of `stage` is expected to last."""
         if stage in self.measured_seconds:
-            return self.measured_seconds[stage]
-        budget = self.task.budget(stage)
-        per_step = self._seconds_per_step()
-        if per_step is not None and budget.max_steps is not None:
-            return min(per_step * budget.max_steps, budget.time_budget_sec)
-        return UNKNOWN_BUDGET_SHARE * budget.time_budget_sec
+            return statistics.fmean(self.measured_seconds[stage])
+        by_steps = self._seconds_by_steps(stage)
+        return UNKNOWN_BUDGET_SHARE * self._budget_seconds(stage) if by_steps is None else by_steps
+
+    def most_seconds(self, stage: str) -> float:
+        """How long a run of `stage` may last, as far as can be expected; never beyond its time budget."""
+        if stage in self.measured_seconds:
+            return max(self.measured_seconds[stage])
+        by_steps = self._seconds_by_steps(stage)
+        budget_seconds = self._budget_seconds(stage)
+        return budget_seconds if by_steps is None else min(STEPS_MARGIN * by_steps, budget_seconds)
 
     def planned(self, stage: str, config: str, *, is_conditional: bool) -> Iterator[PlannedRun]:
         """The runs of `config` at `stage` that have not ended, in slot order."""
@@ -198,24 +206,31 @@ class Outlook:
 
     def _in_seconds(self, stage: str, least: int, expected: float, most: int) -> Forecast:
         likely = self.likely_seconds(stage)
-        budget_seconds = self.task.budget(stage).time_budget_sec
         return Forecast(
             runs_least=least,
             runs_expected=expected,
             runs_most=most,
             seconds_least=least * likely,
             seconds_expected=expected * likely,
-            seconds_most=most * (likely if stage in self.measured_seconds else budget_seconds),
-            seconds_worst=most * budget_seconds,
+            seconds_most=most * self.most_seconds(stage),
+            seconds_worst=most * max(self._budget_seconds(stage), self.most_seconds(stage)),
         )
 
-    def _seconds_per_step(self) -> float | None:
-        """From any measured stage, else from the probe."""
-        for stage in self.task.task.stages:
-            steps = self.task.budget(stage.name).max_steps
-            if stage.name in self.measured_seconds and steps:
-                return self.measured_seconds[stage.name] / steps
-        return self.task.probed.seconds_per_step if self.task.probed is not None else None
+    def _budget_seconds(self, stage: str) -> float:
+        return self.task.budget(stage).time_budget_sec
+
+    def _seconds_by_steps(self, stage: str) -> float | None:
+        """From the steps of `stage` and the pace of any measured stage, else of the probe."""
+        wanted, per_step = self.task.budget(stage).max_steps, None
+        for measured, seconds in self.measured_seconds.items():
+            steps = self.task.budget(measured).max_steps
+            if steps:
+                per_step = statistics.fmean(seconds) / steps
+        if per_step is None and self.task.probed is not None:
+            per_step = self.task.probed.seconds_per_step
+        if wanted is None or per_step is None:
+            return None
+        return min(wanted * per_step, self._budget_seconds(stage))
 
 
 def _open_variants(task: TaskState) -> Iterator[tuple[str, int]]:
@@ -252,7 +267,7 @@ def _slots_done(task: TaskState) -> dict[tuple[str, str], frozenset[int]]:
     return {key: frozenset(slots) for key, slots in done.items()}
 
 
-def _measured_seconds(task: TaskState) -> dict[str, float]:
+def _measured_seconds(task: TaskState) -> dict[str, tuple[float, ...]]:
     durations: dict[str, list[float]] = {}
     for run in _finished_runs(task):
         if run.status not in ("ok", "timed_out") or run.cached_from is not None:
@@ -260,7 +275,7 @@ def _measured_seconds(task: TaskState) -> dict[str, float]:
         seconds = run.wall_seconds if run.wall_seconds is not None else run.train_seconds
         if seconds is not None and math.isfinite(seconds):
             durations.setdefault(run.stage, []).append(seconds)
-    return {stage: statistics.fmean(seconds) for stage, seconds in durations.items()}
+    return {stage: tuple(seconds) for stage, seconds in durations.items()}
 
 
 def _slots(task: Task, stage: str) -> tuple[int, ...]:

@@ -94,9 +94,9 @@ def test_durations_come_from_finished_runs_and_steps_carry_them_to_other_stages(
     forecast = forecast_round(after_quick_baseline)
     # two quick variants as measured
     assert forecast.seconds_least == 2 * 10.0
-    # medium has four times the steps: 40 s each, though nothing of it has run; its budgets are the most
+    # medium has four times the steps: 40 s each, though nothing of it has run; half as much again at most
     assert forecast.seconds_expected == pytest.approx(2 * 10.0 + 40.0 * (0.5 + 0.5 + 0.75))
-    assert forecast.seconds_most == 2 * 10.0 + 3 * 240.0
+    assert forecast.seconds_most == 2 * 10.0 + 3 * 1.5 * 40.0
 
 
 def test_a_cached_run_says_nothing_about_durations() -> None:
