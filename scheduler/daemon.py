@@ -185,6 +185,8 @@ class Daemon:
         self._timers.start()
         self._watch = watch((self._home.queue, self._home.control), lambda: self.post(LookAround()))
         self._look_around()
+        # Ready: whoever waits for the daemon sees it now, and not when something first happens.
+        self._offer_status(why_nothing_runs(self._state, self._limits))
 
     def _end_orphans(self) -> None:
         """Kill what an earlier daemon started and did not end: nothing unrecorded may use the device."""
