@@ -7,62 +7,26 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import math
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
 from scheduler.effects.clock import utc_now
 from scheduler.effects.files import fsync_folder, publish
+from scheduler.effects.record_lines import VERSION, decode, encode
 from scheduler.rounds.errors import AlreadyRunningError, CorruptRecordsError, RecordsWriteError
 
-#: version of the line's format; a reader refuses newer ones
-VERSION = 1
+__all__ = ["DiskFullError", "Journal", "decode", "encode", "read_records"]
 
-#: a text longer than this is cut to head and tail, marker included
-MAX_TEXT_LENGTH = 4000
-_KEPT_LENGTH = 1960
-
-_CRC_LENGTH = len(b'"crc":"01234567"}')
 _RECORD_START = re.compile(rb'\{"v":')
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskFullError(RecordsWriteError):
     """The disk is full: the record was taken back whole, and the journal works again once there is space."""
-
-
-def encode(record: Mapping[str, Any]) -> bytes:
-    """The record as one line, newline included, with its checksum as the last key.
-
-    Numbers that JSON cannot hold become "nan", "inf" and "-inf" at any depth. Texts for people, which are
-    strings and lists of strings among the record's own fields, are cut when long; mappings are data and are
-    kept whole. Raises TypeError for anything that JSON has no word for.
-    """
-    fields = {_clean(key): _field(value) for key, value in record.items() if key != "crc"}
-    if not isinstance(fields.get("event"), str):
-        raise ValueError("a record needs an event")
-    checked = orjson.dumps(fields)[:-1] + b","
-    return checked + _crc(checked) + b"\n"
-
-
-def decode(line: bytes) -> dict[str, Any]:
-    """The record in a line, newline or none. Raises ValueError unless it is whole and unchanged."""
-    line = line.removesuffix(b"\n")
-    # Over the raw bytes up to and including the comma: a checksum of the parsed object misses some flips.
-    if line[-_CRC_LENGTH:] != _crc(line[:-_CRC_LENGTH]):
-        raise ValueError("the checksum does not match")
-    record = orjson.loads(line)
-    kinds = {"v": int, "seq": int, "ts": str, "event": str}
-    if not all(type(record.get(key)) is kind for key, kind in kinds.items()):
-        raise ValueError("v, seq, ts or event is missing")
-    return dict(record)
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
@@ -81,25 +45,35 @@ class Journal:
 
     @classmethod
     def open(
-        cls, path: Path, *, clock: Callable[[], datetime] = utc_now
+        cls,
+        path: Path,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        fold: Callable[[dict[str, Any]], object] | None = None,
     ) -> tuple[Journal, list[dict[str, Any]]]:
         """The journal and every record in it; the file is made when there is none.
 
+        With `fold`, each record is handed to it instead of being returned: a million of them need no memory.
         A torn tail is moved to `<stem>.torn.<seq>` beside it, and a `repaired` record says so. Raises
         CorruptRecordsError when records would be lost, AlreadyRunningError when another writer has it.
         """
+        records: list[dict[str, Any]] = []
+        keep = fold or records.append
+        count, end = 0, 0
         fd = _open_for_one_writer(path)
         try:
             with open(fd, "rb", closefd=False) as file:
-                verified = list(_verified(file, path))
-            end = verified[-1][1] if verified else 0
-            records = [record for record, _ in verified]
-            journal = cls(fd, path, end=end, next_seq=len(records) + 1, clock=clock)
+                for record, end_of_record in _verified(file, path):
+                    keep(record)
+                    count, end = count + 1, end_of_record
+            journal = cls(fd, path, end=end, next_seq=count + 1, clock=clock)
             repaired = journal._repair()
+            if repaired is not None:
+                keep(repaired)
         except BaseException:
             os.close(fd)
             raise
-        return journal, records + ([repaired] if repaired else [])
+        return journal, records
 
     def __init__(
         self, fd: int, path: Path, *, end: int, next_seq: int, clock: Callable[[], datetime]
@@ -205,47 +179,6 @@ class Journal:
         return self.append(
             {"event": "repaired", "file": torn.name, "offset": self._end, "bytes": torn.stat().st_size}
         )
-
-
-def _field(value: Any) -> Any:
-    if isinstance(value, str):
-        return _cut(_clean(value))
-    if isinstance(value, list | tuple):
-        return [_cut(_clean(item)) if isinstance(item, str) else _storable(item) for item in value]
-    return _storable(value)
-
-
-def _storable(value: Any) -> Any:
-    """`value` in JSON's own types. orjson's leniency (dataclasses, dates, NaN as null) would change it."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
-    if isinstance(value, str):
-        return _clean(value)
-    if isinstance(value, Mapping):
-        return {_clean(key): _storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
-    raise TypeError(f"a record cannot hold {type(value).__name__}")
-
-
-def _clean(text: Any) -> str:
-    """Half a surrogate pair (a file name that is not UTF-8) is spelled out: UTF-8 has no bytes for it."""
-    if not isinstance(text, str):
-        raise TypeError(f"a key is a text, not {type(text).__name__}")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _cut(text: str) -> str:
-    if len(text) <= MAX_TEXT_LENGTH:
-        return text
-    left_out = len(text) - 2 * _KEPT_LENGTH
-    return f"{text[:_KEPT_LENGTH]}\n[... {left_out} characters left out ...]\n{text[-_KEPT_LENGTH:]}"
-
-
-def _crc(checked: bytes) -> bytes:
-    return b'"crc":"%08x"}' % zlib.crc32(checked)
 
 
 def _verified(file: BinaryIO, path: Path) -> Iterator[tuple[dict[str, Any], int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -62,6 +63,20 @@ def test_a_journal_goes_on_where_it_ended(tmp_path: Path) -> None:
     filled(path, 2)
     filled(path, 1)
     assert [record["seq"] for record in read_records(path)] == [1, 2, 3]
+
+
+def test_a_journal_can_be_folded_without_holding_its_records(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    records = filled(path, 3)
+    with path.open("ab") as file:
+        file.write(b"torn")
+    folded: list[dict[str, object]] = []
+    journal, returned = Journal.open(path, fold=folded.append)
+    assert returned == []
+    assert folded[:3] == records
+    assert folded[3]["event"] == "repaired"
+    assert journal.append({"event": "x"})["seq"] == 5
+    journal.close()
 
 
 @pytest.mark.parametrize("field", ["v", "seq", "ts", "crc"])
@@ -234,6 +249,28 @@ def test_a_reader_beside_a_writer_never_sees_damage(tmp_path: Path) -> None:
             seen = count
     assert child.returncode == 0
     assert sum(1 for _ in read_records(path)) == 301
+
+
+class GrowingFile(io.BytesIO):
+    """A file whose writer goes on between two reads of one reader."""
+
+    def __init__(self, seen: bytes, later: bytes) -> None:
+        super().__init__(seen)
+        self._later = later
+
+    def read(self, _: int | None = -1) -> bytes:
+        return super().read() + self._later
+
+
+def test_what_a_writer_adds_during_a_look_is_not_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "records.jsonl"
+    records = filled(path, 4)
+    lines = path.read_bytes().splitlines(keepends=True)
+    growing = GrowingFile(lines[0] + lines[1][:30], lines[1][30:] + lines[2] + lines[3])
+    monkeypatch.setattr(Path, "open", lambda *_: growing)
+    assert list(read_records(path)) == records[:1]
 
 
 APPENDING = """

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.effects.records import MAX_TEXT_LENGTH, decode, encode
+from scheduler.effects.record_lines import MAX_TEXT_LENGTH, decode, encode
 
 HEAD = {"v": 1, "seq": 1, "ts": "2026-01-01T00:00:00.000Z", "event": "run_finished"}
 
