@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,7 +119,7 @@ def test_what_a_dead_holder_said_is_replaced(tmp_path: Path) -> None:
     lock = HomeLock.acquire(path)
     said = holder(path)
     assert said is not None
-    assert said["pid"] == os.getpid()
+    assert (said["pid"], said.keys()) == (os.getpid(), {"pid", "host", "user", "started"})
     lock.release()
 
 
@@ -145,6 +147,17 @@ def test_readers_never_make_a_starter_fail(tmp_path: Path) -> None:
         HomeLock.acquire(path).release()
     child.kill()
     child.communicate()
+
+
+def test_a_reader_that_holds_the_lock_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.lock"
+    path.touch()
+    reading = os.open(path, os.O_RDONLY)
+    fcntl.flock(reading, fcntl.LOCK_SH)
+    done = threading.Timer(0.02, os.close, [reading])
+    done.start()
+    HomeLock.acquire(path).release()
+    done.join()
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -184,8 +197,12 @@ def shared_key() -> Iterator[str]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to become another user")
-def test_a_device_has_one_owner_across_users(shared_key: str) -> None:
-    # The file is made by nobody under a strict umask, first locked by nobody, then by root.
+@pytest.mark.parametrize("maker", ["root", "nobody"])
+def test_a_device_has_one_owner_across_users(shared_key: str, maker: str) -> None:
+    if maker == "root":
+        umask = os.umask(0o077)
+        DeviceLock.acquire(shared_key).release()
+        os.umask(umask)
     script = (
         "import os, sys; from scheduler.effects.lock import DeviceLock\n"
         "os.umask(0o077); os.setgid(65534); os.setuid(65534)\n"

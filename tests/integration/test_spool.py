@@ -530,6 +530,15 @@ def test_looking_at_the_spool_does_not_load_watchfiles() -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+def test_a_file_that_is_swapped_during_a_look_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(SPEC)
+    seen = arrivals.Signature.of(path.stat())
+    path.with_suffix(".new").write_bytes(SPEC)
+    path.with_suffix(".new").rename(path)
+    assert arrivals.read_unless_written(path, seen) is None
+
+
 def test_a_file_that_vanishes_is_forgotten(home: HomePaths, spool: Spool, clock: FakeClock) -> None:
     path = home.queue / "x.toml"
     path.write_bytes(SPEC)
