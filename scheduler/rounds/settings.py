@@ -1,0 +1,169 @@
+"""How is this daemon to behave? `roundhouse.toml`, every key optional (see docs/settings.md)."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from scheduler.rounds.errors import SettingsError
+from scheduler.rounds.problems import NOTHING, Problem, printable, rendered, unknown_words
+from scheduler.rounds.windows import Window
+
+#: longer than any wait that makes sense, short enough for every clock: a year
+MAX_SECONDS = 31_536_000.0
+
+_DEVICE = re.compile(r"auto|cpu|cuda:[0-9]{1,3}|GPU-[0-9A-Fa-f-]{4,60}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The daemon's settings. A field's default holds where the file does not set it."""
+
+    #: "auto" (the first GPU, or else the CPU), "cpu", "cuda:N" as nvidia-smi counts, or a GPU's uuid
+    device: str = "auto"
+    #: CPU threads of one run; part of the protocol
+    threads: int = 1
+    #: a copied file that cannot be read as a spec is rejected after this long without a change
+    quiet_period_seconds: float = 30.0
+    #: the queue is looked through this often even when nothing was heard of it
+    rescan_seconds: float = 30.0
+    #: what a run has between being asked to stop and being killed
+    grace_seconds: float = 10.0
+    #: below this much free space below `results/` nothing starts
+    disk_floor_mib: float = 1024.0
+    #: runs start only within these; empty means always
+    windows: tuple[Window, ...] = ()
+    #: whether `queue/` and `results/` may lie on a network file system, where locks and renames promise less
+    allow_network_filesystem: bool = False
+    #: tries of a run that infrastructure ended, the first included
+    max_attempts: int = 3
+    #: wait before the second try after a network failure; doubled for each further one
+    network_backoff_seconds: float = 60.0
+    #: environment variables that runs see beside the usual ones
+    environment: tuple[str, ...] = ()
+    #: a run that was not heard of for this long is ended as hung
+    heartbeat_timeout_seconds: float = 60.0
+    #: a run that is still preparing (imports, data, model) after this long is ended as hung
+    prepare_timeout_seconds: float = 3600.0
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in the file at `path`; the defaults when there is none.
+
+    Raises SettingsError with every problem of the file.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        data = tomllib.loads(text)
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is not TOML: {printable(str(error))}") from error
+    problems: list[Problem] = []
+    values = _values(data, problems)
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in rendered(problems))
+        raise SettingsError(
+            f"{path} has settings that cannot be used:{lines}\ndocs/settings.md tells every key."
+        )
+    return Settings(**values)
+
+
+def _values(data: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    known = [field.name for field in fields(Settings)]
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in known:
+            problems.append(Problem(path=(key,), message=unknown_words("key", key, known), found=value))
+        elif key in ("windows", "environment"):
+            values[key] = _list(key, value, problems)
+        else:
+            values[key] = _read(_RULES[key], (key,), value, problems)
+    return values
+
+
+def _list(key: str, value: Any, problems: list[Problem]) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        problems.append(Problem(path=(key,), message="must be a list of strings", found=value))
+        return ()
+    return tuple(_read(_RULES[key], (key, i), item, problems) for i, item in enumerate(value))
+
+
+def _read(
+    rule: Callable[[Any], Any], path: tuple[str | int, ...], value: Any, problems: list[Problem]
+) -> Any:
+    try:
+        return rule(value)
+    except ValueError as error:
+        problems.append(Problem(path=path, message=str(error), found=value))
+        return NOTHING
+
+
+def _device(value: Any) -> str:
+    if not isinstance(value, str) or not _DEVICE.fullmatch(value):
+        raise ValueError('must be "auto", "cpu", "cuda:N" or the uuid of a GPU')
+    return value
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def rule(value: Any) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return value
+
+    return rule
+
+
+def _number(least: float, most: float) -> Callable[[Any], float]:
+    def rule(value: Any) -> float:
+        is_number = type(value) in (int, float) and math.isfinite(value)
+        if not is_number or not least <= value <= most:
+            raise ValueError(f"must be a number from {least:g} to {most:g}")
+        return float(value)
+
+    return rule
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _window(value: Any) -> Window:
+    if not isinstance(value, str):
+        raise ValueError('must be a string like "22:00-07:00"')
+    return Window.parse(value)
+
+
+def _variable(value: Any) -> str:
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise ValueError("must be the name of an environment variable")
+    return value
+
+
+#: how each key is read; of the two lists, how an entry is
+_RULES: dict[str, Callable[[Any], Any]] = {
+    "device": _device,
+    "threads": _whole(1, 1024),
+    "quiet_period_seconds": _number(0.0, MAX_SECONDS),
+    "rescan_seconds": _number(1.0, MAX_SECONDS),
+    "grace_seconds": _number(0.0, MAX_SECONDS),
+    "disk_floor_mib": _number(0.0, 1e9),
+    "windows": _window,
+    "allow_network_filesystem": _flag,
+    "max_attempts": _whole(1, 100),
+    "network_backoff_seconds": _number(0.0, MAX_SECONDS),
+    "environment": _variable,
+    # a worker is heard of every two seconds
+    "heartbeat_timeout_seconds": _number(5.0, MAX_SECONDS),
+    "prepare_timeout_seconds": _number(5.0, MAX_SECONDS),
+}
