@@ -124,10 +124,15 @@ def without_followers(first: Iterable[Problem], later: Iterable[Problem]) -> lis
 
 
 def rendered(problems: Iterable[Problem | str]) -> tuple[str, ...]:
-    """The problems as text, each once, at most MAX_PROBLEMS of them."""
-    texts = list(dict.fromkeys(str(problem) for problem in problems))
-    more = len(texts) - MAX_PROBLEMS
-    return (*texts[:MAX_PROBLEMS], *([f"... and {more} more problems"] if more > 0 else []))
+    """The problems as text, each once, at most MAX_PROBLEMS of them and the number of the others."""
+    # a grid can repeat a problem thousands of times; only what is shown is made into text
+    first_by_place: dict[object, Problem | str] = {}
+    for problem in problems:
+        place = problem if isinstance(problem, str) else (problem.path, problem.message)
+        first_by_place.setdefault(place, problem)
+    texts = [str(problem) for problem in list(first_by_place.values())[:MAX_PROBLEMS]]
+    more = len(first_by_place) - MAX_PROBLEMS
+    return (*texts, *([f"... and {more} more problems"] if more > 0 else []))
 
 
 def _shown_at(path: Path, value: Any) -> str:

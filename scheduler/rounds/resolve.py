@@ -40,9 +40,10 @@ def trainer_problems(draft: Draft, answer: Any) -> list[Problem]:
     """Every problem that the trainers have with the draft. Raises UnusableAnswerError."""
     try:
         return [
-            _problem(task, told["config"], told["field"], told["message"])
+            problem
             for task, told_of_task in _pairs(draft, answer)
             for told in told_of_task["problems"]
+            for problem in _problems(task, told["config"], told["field"], told["message"])
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise UnusableAnswerError(f"{type(error).__name__}: {error}") from error
@@ -83,14 +84,24 @@ def _task(draft: TaskDraft, told: Mapping[str, Any]) -> Task:
     )
 
 
-def _problem(task: TaskDraft, config: str | None, field: str | None, message: str) -> Problem:
-    """A trainer's problem with a config, at the place in the file that it comes from."""
-    place: Path = ("tasks", task.index)
+def _problems(task: TaskDraft, config: str | None, field: str | None, message: str) -> Iterator[Problem]:
+    """A trainer's problem with one config, or with all, at each place in the file that it comes from."""
     keys = _keys(field)
-    if config is None and not keys:
-        return Problem(path=(*place, "trainer"), message=message, task=task.name)
-    if config is None:
-        return _at((*place, "args"), task.args, keys, message, task)
+    if config is not None:
+        yield _problem_of(task, config, keys, message)
+        return
+    tables: Mapping[str, Mapping[Any, Any]] = {BASELINE: task.baseline, **task.variants}
+    sources = [name for name, table in tables.items() if keys and keys[0] in table]
+    if not keys and "trainer" in message and task.trainer in message:
+        yield Problem(path=("tasks", task.index, "trainer"), message=message, task=task.name)
+    elif not sources or keys[0] in task.args:
+        yield _at(("tasks", task.index, "args"), task.args, keys, message, task)
+    for name in sources:
+        yield _problem_of(task, name, keys, message)
+
+
+def _problem_of(task: TaskDraft, config: str, keys: Path, message: str) -> Problem:
+    place: Path = ("tasks", task.index)
     changes: Mapping[Any, Any] = task.baseline if config == BASELINE else task.variants[config]
     if keys and keys[0] not in changes and keys[0] in task.args:
         return _at((*place, "args"), task.args, keys, message, task)
