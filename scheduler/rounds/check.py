@@ -21,7 +21,7 @@ from scheduler.rounds.inherit import (
 from scheduler.rounds.parse import Parsed
 from scheduler.rounds.problems import Path, Problem, shown, without_followers
 from scheduler.rounds.shape import shaped, without
-from scheduler.rounds.spec import ID_PATTERN, RESERVED_NAMES, RoundSpec
+from scheduler.rounds.spec import ID_PATTERN, RESERVED_NAMES, STAGE_NAMES, RoundSpec
 
 #: without these, or with wrong ones, nothing a trainer says about the task would be to the point
 _NEEDED_BY_TRAINER = ("name", "trainer", "args", "baseline")
@@ -38,8 +38,10 @@ def check(parsed: Parsed, file: str) -> tuple[Draft | None, list[Problem]]:
     spec, of_shape = shaped(without(raw, [problem.path for problem in parsed.problems]))
     problems = without_followers(parsed.problems, of_shape)
     of_meaning = [*_round_problems(spec, raw, file)]
+    # against a stage of the round that cannot be used, what a task says of its stages is not judged
+    of_stages = [] if _has_unusable_stage(spec, raw) else of_meaning
     tasks = _with_grids(
-        spec, raw, [_task_draft(spec, i, of_meaning) for i in range(len(spec.tasks))], of_meaning
+        spec, raw, [_task_draft(spec, i, of_meaning, of_stages) for i in range(len(spec.tasks))], of_meaning
     )
     problems = without_followers(problems, of_meaning)
     round_id = spec.round or PurePath(file).stem
@@ -90,7 +92,17 @@ def _order_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(path=path, message=words)
 
 
-def _task_draft(spec: RoundSpec, index: int, problems: list[Problem]) -> TaskDraft:
+def _has_unusable_stage(spec: RoundSpec, raw: Mapping[str, Any]) -> bool:
+    usable = as_written(spec.stages)
+    written = raw.get("stages", {})
+    return not isinstance(written, dict) or any(
+        name in written and name not in usable for name in STAGE_NAMES
+    )
+
+
+def _task_draft(
+    spec: RoundSpec, index: int, problems: list[Problem], stage_problems: list[Problem]
+) -> TaskDraft:
     task = spec.tasks[index]
     path: Path = ("tasks", index)
     round_objective, round_policy, own_policy = map(as_written, (spec.objective, spec.policy, task.policy))
@@ -108,7 +120,7 @@ def _task_draft(spec: RoundSpec, index: int, problems: list[Problem]) -> TaskDra
         bsz=tuple(task.bsz or ()),
         objective=objective,
         policy=policy,
-        stages=inherited_stages(spec.stages, task.stages, path, problems),
+        stages=inherited_stages(spec.stages, task.stages, path, stage_problems),
         args=task.args,
         baseline=task.baseline,
         variants=task.variants,

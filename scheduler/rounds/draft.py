@@ -6,7 +6,7 @@ Plain values that travel from the child that reads the file to the process that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from policies.evidence import Objective
@@ -45,9 +45,19 @@ class TaskDraft:
             "stages": [{"name": stage.name, **asdict(stage.budget)} for stage in self.stages],
         }
 
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object from which `from_json` makes an equal draft. Shares its tables with the draft."""
+        # asdict would copy every table of every variant
+        return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "objective": asdict(self.objective),
+            "policy": asdict(self.policy),
+            "stages": [asdict(stage) for stage in self.stages],
+        }
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The draft that `dataclasses.asdict` made `data` of."""
+        """The draft written by `to_json`."""
         return cls(
             index=data["index"],
             name=data["name"],
@@ -80,7 +90,13 @@ class Draft:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal draft."""
-        return asdict(self)
+        return {
+            "id": self.id,
+            "title": self.title,
+            "priority": self.priority,
+            "after": self.after,
+            "tasks": [task.to_json() for task in self.tasks],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def expanded(
     found = [*_axis_problems(base, axes, path)]
     size = math.prod(len(values) for values in axes.values())
     if size > room:
-        message = f"makes {size} variants; all tasks of a round together may have {MAX_VARIANTS}"
+        message = f"makes {size} variants; of the {MAX_VARIANTS} that a round may have, {room} are left"
         found.append(Problem(path=path, message=message))
     if found:
         problems += found
@@ -60,15 +61,16 @@ def _axis_problems(
     for axis, values in axes.items():
         if axis in base:
             yield Problem(path=(*path, axis), message="is in grid_base too; keep one of them")
-        names: list[str] = []
+        index_by_name: dict[str, int] = {}
         for index, value in enumerate(values):
             if not isinstance(value, str | int | float):
                 message = "must be a number, a string or true/false; write such variants out"
                 yield Problem(path=(*path, axis, index), message=message, found=value)
-            elif _named(value) in names:
-                message = f"has the same name in a variant as entry {names.index(_named(value))}"
+                continue
+            first = index_by_name.setdefault(_named(value), index)
+            if first != index:
+                message = f"has the same name in a variant as entry {first}"
                 yield Problem(path=(*path, axis, index), message=message, found=value)
-            names.append(_named(value))
 
 
 def _name_problems(names: Sequence[str], written: Container[str], path: Path) -> Iterator[Problem]:
@@ -86,8 +88,8 @@ def _name_problems(names: Sequence[str], written: Container[str], path: Path) ->
         if name in written:
             message = "makes a variant of the same name as one that is written out"
             yield Problem(path=path, message=message, found=name)
-    if len(set(names)) < len(names):
-        double = next(name for index, name in enumerate(names) if name in names[:index])
+    double, count = Counter(names).most_common(1)[0]
+    if count > 1:
         message = "makes two variants of the same name; write the variants out"
         yield Problem(path=path, message=message, found=double)
 
