@@ -32,8 +32,8 @@ _PARSE_WALL_SECONDS = 30.0
 #: wall seconds for the trainers: imports, and reading what the result depends on
 TRAINERS_SECONDS = 60.0
 
-#: bytes of a child's answer; 10,000 variants with their whole configs stay below
-_ANSWER_BYTES = 128 * 1024 * 1024
+#: bytes of a child's answer: 10,000 variants with whole configs of 3 kB; more would enlarge the daemon
+_ANSWER_BYTES = 32 * 1024 * 1024
 
 
 class _CheckError(Exception):
@@ -80,7 +80,7 @@ def rejection_text(checked: SpecChecked) -> str:
         "",
         "Correct the file and put it into queue/ again; nothing of it has run.",
         "`schedctl validate FILE` says the same without queueing it. docs/round-spec.md tells every key.",
-        f"sha256 of the rejected bytes: {checked.sha256}",
+        *([f"sha256 of the rejected bytes: {checked.sha256}"] if checked.sha256 else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -135,8 +135,8 @@ def _read(data: bytes, file: str, parse_seconds: float, environment: Mapping[str
         )
     if -end.returncode in (signal.SIGXCPU, signal.SIGKILL):
         raise _CheckError(
-            f"reading the file took more than {cpu_seconds} s of processor time; a spec with long dotted keys"
-            " or deep nesting must be written more simply"
+            f"reading the file took more than {cpu_seconds} s of processor time; a spec with long dotted"
+            " keys, deep nesting or a very large grid must be written more simply"
         )
     return _answer(end, "the file could not be read")
 
@@ -182,7 +182,9 @@ def _run(
 def _answer(end: ChildEnd, what: str) -> Any:
     """The JSON on the last line that the child wrote. Raises _CheckError with what it said instead."""
     if end.exceeded == "output":
-        raise _CheckError(f"{what}: the answer is longer than {_ANSWER_BYTES >> 20} MiB")
+        raise _CheckError(
+            f"{what}: all its variants' arguments take more than {_ANSWER_BYTES >> 20} MiB; split it up"
+        )
     if end.returncode < 0:
         name = signal.Signals(-end.returncode).name
         raise _CheckError(f"{what}: the check was ended by {name} (out of memory?)")
