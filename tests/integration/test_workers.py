@@ -248,6 +248,15 @@ def test_a_command_that_hangs_is_timed_out_with_its_last_reading(desk: Desk) -> 
     assert marked() == []
 
 
+def test_what_a_command_leaves_in_the_background_does_not_hold_the_run(desk: Desk) -> None:
+    desk.run("(setsid sleep 600 & echo $! > pid); sleep 600 & echo val_loss: 1")
+    result = next(event for event in desk.heard if isinstance(event, RunResult)).result
+    assert (result["status"], result["value"]) == ("ok", 1.0)
+    assert result["wall_seconds"] < 5
+    assert not is_running(int((desk.home / "pid").read_text()))
+    assert marked() == []
+
+
 def test_a_stop_ends_a_command_as_pruned(desk: Desk) -> None:
     desk.start("echo val_loss: 3.5; exec sleep 600")
     desk.await_(WorkerPrepared)
