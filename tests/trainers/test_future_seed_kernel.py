@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -92,7 +95,44 @@ def test_a_sequence_is_cut_into_chunks_without_padding(steps):
 
 
 def test_on_the_cpu_the_kernel_is_the_wy_form():
-    assert choose_kernel(torch.device("cpu"), torch.float32)[0] == "wy"
+    assert choose_kernel(torch.device("cpu"), torch.float32, 16)[0] == "wy"
+
+
+def foreign_kernel(*, faulty=False):
+    """The interface of flash-linear-attention, computed by the loop: states are [key, value], w is log w."""
+
+    def chunk_rwkv7(r, w, k, v, a, b, scale=1.0, initial_state=None, output_final_state=False):
+        assert output_final_state
+        state = (
+            torch.zeros(*r.shape[:1], *r.shape[2:], r.shape[-1]) if initial_state is None else initial_state
+        )
+        y, terminal = loop(r, 2 * w if faulty else w, k, v, a, b, state.mT)
+        return scale * y, terminal.mT
+
+    package = types.ModuleType("fla.ops.rwkv7")
+    package.chunk_rwkv7 = chunk_rwkv7
+    return package
+
+
+def test_a_foreign_kernel_is_given_what_its_interface_asks_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fla.ops.rwkv7", foreign_kernel())
+    torch.manual_seed(1)
+    errors = relative_errors(arguments(20), function=lambda *leaves: wkv7(*leaves, kernel="fla"))
+    assert max(errors) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("faulty", "agrees"), [(False, True), (True, False)])
+def test_a_foreign_kernel_is_measured_before_it_is_used(monkeypatch, faulty, agrees):
+    monkeypatch.setitem(sys.modules, "fla.ops.rwkv7", foreign_kernel(faulty=faulty))
+    error = kernel._disagreement(torch.device("cpu"), torch.float32, 16)
+    assert (error <= kernel.TOLERANCE_BY_DTYPE[torch.float32]) == agrees
+
+
+def test_a_foreign_kernel_that_cannot_run_is_passed_over_with_its_reason(monkeypatch):
+    package = foreign_kernel()
+    package.chunk_rwkv7 = None
+    monkeypatch.setitem(sys.modules, "fla.ops.rwkv7", package)
+    assert "TypeError" in kernel._disagreement(torch.device("cpu"), torch.float32, 16)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -110,15 +150,17 @@ def test_on_cuda_the_kernel_of_flash_linear_attention_is_the_recurrence(steps):
     torch.manual_seed(1)
 
     def with_fla(*leaves):
-        return wkv7(*leaves, kernel="fla")
+        *inputs, state = leaves
+        y, terminal = wkv7(*(x.bfloat16() for x in inputs), state, kernel="fla")
+        return y.float(), terminal
 
     errors = relative_errors([x.cuda() for x in arguments(steps, head_size=64)], function=with_fla)
-    assert max(errors) <= kernel.TOLERANCE_BY_DTYPE[torch.float32], errors
+    assert max(errors) <= kernel.TOLERANCE_BY_DTYPE[torch.bfloat16], errors
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_on_cuda_the_choice_of_the_kernel_says_why(dtype):
-    chosen, why = choose_kernel(torch.device("cuda:0"), dtype)
+    chosen, why = choose_kernel(torch.device("cuda:0"), dtype, 64)
     assert chosen in ("wy", "fla")
     assert "flash-linear-attention" in why

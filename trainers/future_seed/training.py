@@ -149,7 +149,7 @@ class Run:
         self.device = torch.device(context.device)
         self.dtype = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float32
         self.model = prepared.model.to(self.device)
-        self.model.kernel, why = choose_kernel(self.device, self.dtype)
+        self.model.kernel, why = choose_kernel(self.device, self.dtype, self.config.head_size)
         print(f"kernel {self.model.kernel}: {why}", flush=True)
         self.optimizer = make_optimizer(self.model, self.config)
         self.losses: list[Tensor] = []
