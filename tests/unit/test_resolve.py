@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scheduler.rounds.check import check
 from scheduler.rounds.draft import Draft
@@ -96,6 +99,34 @@ def test_a_resolved_round_survives_json() -> None:
     draft = draft_of()
     made = resolved(draft, answer_of(draft))
     assert Round.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+_arguments = st.dictionaries(
+    st.text("abcxyz_.é", min_size=1, max_size=6),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.lists(st.text(max_size=3), max_size=3),
+    max_size=4,
+)
+
+
+@given(
+    args=_arguments,
+    baseline=_arguments,
+    variants=st.dictionaries(
+        st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,8}", fullmatch=True), _arguments, max_size=4
+    ),
+    seeds=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=3, unique=True),
+)
+def test_every_resolved_round_survives_json(
+    args: dict[str, Any], baseline: dict[str, Any], variants: dict[str, Any], seeds: list[int]
+) -> None:
+    draft = draft_of(args=args, baseline=baseline, variants=variants, seeds=seeds)
+    made = resolved(draft, answer_of(draft))
+    assert Round.from_json(orjson.loads(orjson.dumps(made.to_json()))) == made
+    assert made.tasks[0].seeds == tuple(seeds)
 
 
 @pytest.mark.parametrize(

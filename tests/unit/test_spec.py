@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -294,6 +296,23 @@ def test_the_schema_accepts_the_example_and_says_what_the_keys_mean() -> None:
 def test_the_schema_refuses_what_is_broken(broken: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(tomllib.loads(EXAMPLE) | broken, json_schema())
+
+
+def test_the_documented_example_is_sound_and_every_key_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "round-spec.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert [task.name for task in draft_of(example).tasks] == ["sudoku4_infill"]
+    assert len(draft_of(example).tasks[0].variants) == 5
+    definitions = json_schema()["$defs"].values()
+    keys = {key for table in (json_schema(), *definitions) for key in table["properties"]}
+    assert [key for key in sorted(keys) if f"`{key}" not in text and f"stages.{key}]" not in text] == []
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "queue" / "examples").glob("*.toml")))
+def test_every_example_that_ships_is_sound(path: Path) -> None:
+    data = tomllib.loads(path.read_text())
+    assert draft_of(data, path.name).tasks
+    SCHEMA.validate(data)
 
 
 def test_only_the_shape_of_a_file_needs_pydantic() -> None:
