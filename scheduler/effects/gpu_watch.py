@@ -25,8 +25,8 @@ class GpuWatch:
         self._post = post
         self._own_pids = own_pids
         self._meter = Meter(gpu.read)
-        #: what was posted last; "" before the first look, which always posts
-        self._posted: str | None = ""
+        #: who or what forbade a start when it was posted last; None before the first look
+        self._posted: frozenset[int | str] | None = None
         self._stopped = threading.Event()
         #: memory in use before any run of ours; None until it was read while nothing else ran
         self._idle_mib: float | None = None
@@ -34,7 +34,7 @@ class GpuWatch:
 
     def start(self) -> None:
         """Read once, so that the first run waits for a foreign process too, then go on in a thread."""
-        self._look()
+        self.look()
         threading.Thread(target=self._watch, name="gpu-watch", daemon=True).start()
 
     def stop(self) -> None:
@@ -53,27 +53,31 @@ class GpuWatch:
 
     def _watch(self) -> None:
         while not self._stopped.wait(PERIOD_SECONDS):
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
-        reason = self._wait_reason()
-        if reason != self._posted:
-            self._posted = reason
+    def look(self) -> None:
+        """Post when other processes, or another kind of reason, stand in the way than before."""
+        reason, causes = self._hindrance()
+        if causes != self._posted:
+            self._posted = causes
             self._post(GateChanged(source="gpu", wait_reason=reason))
 
-    def _wait_reason(self) -> str | None:
+    def _hindrance(self) -> tuple[str | None, frozenset[int | str]]:
+        """Why nothing may start, and what makes it another reason: figures in it change all the time."""
         try:
             reading = self._gpu.read()
         except GpuLostError as error:
-            return str(error)
+            return str(error), frozenset({"lost"})
         self.latest = reading
         own = self._own_pids()
         others = foreign(own, reading)
         if self._idle_mib is None and not reading.processes:
             self._idle_mib = idle_memory_mib(reading)
-        if own:
-            return None if not others else wait_reason(reading, others, None)
-        return wait_reason(reading, others, self._idle_mib)
+        # While a run of ours is on the device, memory that nobody seems to hold is its own.
+        reason = wait_reason(reading, others, None if own else self._idle_mib)
+        if reason is None:
+            return None, frozenset()
+        return reason, frozenset(process.pid for process in others) or frozenset({"memory"})
 
     def _settle(self, ended: WorkerEnded, post: Callable[[WorkerEnded], None]) -> None:
         deadline = time.monotonic() + SETTLE_SECONDS

@@ -6,9 +6,16 @@ import os
 
 
 class RoundhouseError(Exception):
-    """Base of every error with a message for a person. The message says what to do next."""
+    """Something failed that a person has to look at.
+
+    Base of every error with a message for a person. The message says what to do next; without one, the first
+    paragraph of the class's docstring is the message.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return super().__str__() or " ".join((type(self).__doc__ or "").partition("\n\n")[0].split())
 
 
 class UsageError(RoundhouseError):

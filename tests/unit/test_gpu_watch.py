@@ -1,0 +1,124 @@
+"""A GPU that others use is waited for, and told of once; what a dead worker leaves on it is seen."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import pytest
+
+from scheduler.decide.events import GateChanged, WorkerEnded
+from scheduler.effects import gpu_watch
+from scheduler.effects.gpu import GpuLostError
+from scheduler.effects.gpu_sharing import GpuProcess, GpuReading
+from scheduler.effects.gpu_watch import GpuWatch
+
+IDLE_MIB = 300.0
+
+
+class ScriptedGpu:
+    """A device whose readings the test sets."""
+
+    def __init__(self) -> None:
+        self.processes: tuple[GpuProcess, ...] = ()
+        self.memory_mib = IDLE_MIB
+        self.is_lost = False
+
+    def read(self) -> GpuReading:
+        if self.is_lost:
+            raise GpuLostError
+        return GpuReading(
+            time=0.0,
+            memory_used_mib=self.memory_mib,
+            memory_total_mib=24_000.0,
+            utilisation_percent=0.0,
+            temperature_celsius=40.0,
+            power_watt=30.0,
+            energy_joule=0.0,
+            processes=self.processes,
+        )
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.gpu = ScriptedGpu()
+        self.own: set[int] = set()
+        self.posted: list[Any] = []
+        self.watch = GpuWatch(self.gpu, self.posted.append, lambda: self.own)  # type: ignore[arg-type]
+
+    def look(self) -> list[GateChanged]:
+        """What a look newly posts."""
+        before = len(self.posted)
+        self.watch.look()
+        return self.posted[before:]
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def process(pid: int, memory_mib: float) -> GpuProcess:
+    return GpuProcess(pid=pid, name="python", memory_mib=memory_mib)
+
+
+def test_the_first_look_says_that_the_way_is_free(watched: Watched) -> None:
+    assert watched.look() == [GateChanged(source="gpu", wait_reason=None)]
+    assert watched.look() == []
+
+
+def test_a_foreign_process_is_named_once_however_it_grows(watched: Watched) -> None:
+    watched.look()
+    watched.gpu.processes = (process(4123, 2310.0),)
+    [told] = watched.look()
+    assert "python (pid 4123, 2310 MiB)" in str(told.wait_reason)
+    watched.gpu.processes = (process(4123, 2900.0),)
+    assert watched.look() == []
+    watched.gpu.processes = ()
+    assert watched.look() == [GateChanged(source="gpu", wait_reason=None)]
+
+
+def test_our_own_worker_is_no_foreign_process(watched: Watched) -> None:
+    watched.look()
+    watched.own = {77}
+    watched.gpu.processes = (process(77, 5000.0),)
+    watched.gpu.memory_mib = 5300.0
+    assert watched.look() == []
+
+
+def test_memory_that_nobody_seems_to_hold_is_waited_for(watched: Watched) -> None:
+    watched.look()
+    watched.gpu.memory_mib = 9000.0
+    [told] = watched.look()
+    assert "by no process that can be seen" in str(told.wait_reason)
+
+
+def test_a_lost_gpu_is_a_reason_to_wait(watched: Watched) -> None:
+    watched.gpu.is_lost = True
+    [told] = watched.look()
+    assert "no longer answers" in str(told.wait_reason)
+
+
+def settled(watched: Watched) -> WorkerEnded:
+    posted: queue.SimpleQueue[WorkerEnded] = queue.SimpleQueue()
+    watched.watch.settle(WorkerEnded(attempt_id="a", returncode=0), posted.put)
+    return posted.get(timeout=10)
+
+
+def test_a_device_that_returned_its_memory_is_clean(watched: Watched) -> None:
+    watched.look()
+    assert settled(watched).kept_memory is None
+
+
+def test_a_device_that_keeps_memory_says_so(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_watch, "SETTLE_SECONDS", 0.2)
+    watched.look()
+    watched.gpu.memory_mib = 9000.0
+    assert "9000 MiB" in str(settled(watched).kept_memory)
+
+
+def test_memory_of_a_foreign_process_is_not_held_against_our_run(watched: Watched) -> None:
+    watched.look()
+    watched.gpu.memory_mib = 9000.0
+    watched.gpu.processes = (process(4123, 8000.0),)
+    assert settled(watched).kept_memory is None
