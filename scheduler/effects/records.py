@@ -161,11 +161,10 @@ class Journal:
         with open(self._fd, "rb", closefd=False) as file:
             file.seek(self._end)
             tail = file.read()
-        torn = self.path.with_name(f"{self.path.stem}.torn.{self._next_seq}")
+        name = f"{self.path.stem}.torn.{self._next_seq}"
         try:
             if tail:
-                torn = _free_name(torn, tail)
-                publish(torn, tail)
+                publish(_free_name(self.path.with_name(name), tail), tail)
                 os.ftruncate(self._fd, self._end)
                 os.fsync(self._fd)
         except OSError as error:
@@ -173,11 +172,17 @@ class Journal:
                 f"{self.path}: its torn tail cannot be repaired ({error.strerror}). "
                 f"Make room on the disk or repair it, then start again."
             ) from error
-        # No tail but its copy: a repair was killed after the cut and before its record.
-        if not tail and not torn.exists():
+        # Copies from before this start: a repair that was killed between the cut and its record.
+        torn = sorted(path for path in self.path.parent.glob(f"{name}*") if _is_torn_copy(path, name))
+        if not torn:
             return None
         return self.append(
-            {"event": "repaired", "file": torn.name, "offset": self._end, "bytes": torn.stat().st_size}
+            {
+                "event": "repaired",
+                "files": [path.name for path in torn],
+                "offset": self._end,
+                "bytes": sum(path.stat().st_size for path in torn),
+            }
         )
 
 
@@ -237,6 +242,12 @@ def _open_for_one_writer(path: Path) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _is_torn_copy(path: Path, name: str) -> bool:
+    """True for `name` and what `_free_name` makes of it."""
+    rest = path.name.removeprefix(name)
+    return not rest or (rest[0] == "." and rest[1:].isdecimal())
 
 
 def _free_name(path: Path, content: bytes) -> Path:

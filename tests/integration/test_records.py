@@ -45,6 +45,12 @@ def fast_folder(tmp_path: Path) -> Iterator[Path]:
     folder.rmdir()
 
 
+def only(names: object) -> str:
+    assert isinstance(names, list)
+    [name] = names
+    return str(name)
+
+
 def test_records_are_numbered_stamped_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     journal, records = Journal.open(path, clock=lambda: datetime(2026, 11, 20, 13, 5, 1, 250000, tzinfo=UTC))
@@ -124,7 +130,7 @@ def test_a_torn_tail_is_moved_aside_and_said_so(tmp_path: Path, tail: bytes, bef
     *kept, repaired = opened(path)
     assert kept == records
     assert (repaired["event"], repaired["seq"], repaired["bytes"]) == ("repaired", before + 1, len(tail))
-    torn = tmp_path / str(repaired["file"])
+    torn = tmp_path / only(repaired["files"])
     assert torn.name == f"records.torn.{before + 1}"
     assert torn.read_bytes() == tail
     assert opened(path) == [*records, repaired]
@@ -133,7 +139,7 @@ def test_a_torn_tail_is_moved_aside_and_said_so(tmp_path: Path, tail: bytes, bef
 def test_the_name_of_a_torn_tail_comes_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(b"x")
-    assert opened(path)[0]["file"] == "ledger.torn.1"
+    assert opened(path)[0]["files"] == ["ledger.torn.1"]
 
 
 def test_a_repair_that_was_killed_before_its_record_is_still_recorded(tmp_path: Path) -> None:
@@ -151,7 +157,7 @@ def test_a_second_torn_tail_does_not_overwrite_the_first(tmp_path: Path) -> None
     (tmp_path / "records.torn.3").write_bytes(b"first")
     with path.open("ab") as file:
         file.write(b"second")
-    assert opened(path)[-1]["file"] == "records.torn.3.2"
+    assert opened(path)[-1]["files"] == ["records.torn.3", "records.torn.3.2"]
     assert (tmp_path / "records.torn.3").read_bytes() == b"first"
     assert (tmp_path / "records.torn.3.2").read_bytes() == b"second"
 
@@ -207,7 +213,7 @@ def test_every_flipped_byte_of_the_last_records_is_repaired_or_refused(fast_fold
                 continue
             *kept, repaired = opened(path)
             assert kept == records[:4], offset
-            torn = fast_folder / str(repaired["file"])
+            torn = fast_folder / only(repaired["files"])
             assert torn.read_bytes() == whole[last:offset] + bytes([byte]) + whole[offset + 1 :]
             torn.unlink()
 
@@ -228,7 +234,7 @@ def test_every_cut_through_the_last_records_is_repaired(fast_folder: Path) -> No
         if length == ends[count]:
             assert len(found) == count
             continue
-        torn = fast_folder / str(found[count]["file"])
+        torn = fast_folder / only(found[count]["files"])
         assert torn.read_bytes() == whole[ends[count] : length]
         torn.unlink()
 
