@@ -40,8 +40,10 @@ _STYLES = {
 def run_daemon_and_show(home: HomePaths) -> int:
     """Serve `home` in a child until it is idle; returns its exit status, or 130 after Ctrl-C.
 
-    Ctrl-C ends the daemon in order, and what has finished stays on record.
+    Ctrl-C, SIGTERM and a closed terminal end the daemon in order, and what has finished stays on record.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     command = [
         sys.executable,
         "-P",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import deque
@@ -40,52 +41,63 @@ def log_lines(path: Path, *, about: str | None, earlier: int, pause: Callable[[]
 
     When another file takes the log's place, the rest of the old one comes first.
     """
-    file = _open(path)
-    last: deque[str] = deque(maxlen=earlier)
-    if file is not None:
-        last.extend(line for line in _complete_lines(file) if _is_about(line, about))
-    yield from last
-    while pause():
-        if file is not None:
-            yield from (line for line in _complete_lines(file) if _is_about(line, about))
-        if file is None or _is_replaced(file, path):
-            if file is not None:
-                yield from (line for line in _complete_lines(file) if _is_about(line, about))
-                file.close()
-            file = _open(path)
+    tail = Tail(path)
+    try:
+        yield from deque((line for line in tail.new_lines() if _is_about(line, about)), maxlen=earlier)
+        while pause():
+            yield from (line for line in tail.new_lines() if _is_about(line, about))
+    finally:
+        tail.close()
+
+
+class Tail:
+    """The lines of a file that others append to and replace; a line that is not complete is read later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def new_lines(self) -> Iterator[str]:
+        """What was written since the last call, with nothing in it that steers a terminal."""
+        if self._file is not None:
+            yield from self._complete_lines(self._file)
+        if self._file is None or self._is_replaced(self._file):
+            # Between the look above and the change of files its writer may have added a last line.
+            if self._file is not None:
+                yield from self._complete_lines(self._file)
+            self.close()
+            with contextlib.suppress(FileNotFoundError):
+                self._file = self._path.open("rb")
+                yield from self._complete_lines(self._file)
+
+    def close(self) -> None:
+        """Let go of the file; a later call of `new_lines` begins with the one that is there then."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _complete_lines(self, file: BinaryIO) -> Iterator[str]:
+        while True:
+            start = file.tell()
+            line = file.readline()
+            if not line.endswith(b"\n"):
+                file.seek(start)
+                return
+            yield plain_line(line.decode("utf-8", "replace"))
+
+    def _is_replaced(self, file: BinaryIO) -> bool:
+        """Whether the path leads to another file by now, or to less than was read of it."""
+        ours = os.fstat(file.fileno())
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return True
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino) or there.st_size < file.tell()
 
 
 def _pause() -> bool:
     time.sleep(_POLL_SECONDS)
     return True
-
-
-def _open(path: Path) -> BinaryIO | None:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        return None
-
-
-def _is_replaced(file: BinaryIO, path: Path) -> bool:
-    """Whether `path` is another file by now, or shorter than what was read of it."""
-    ours = os.fstat(file.fileno())
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return True
-    return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino) or there.st_size < file.tell()
-
-
-def _complete_lines(file: BinaryIO) -> Iterator[str]:
-    """Lines up to the last line end; what follows it is read again later."""
-    while True:
-        start = file.tell()
-        line = file.readline()
-        if not line.endswith(b"\n"):
-            file.seek(start)
-            return
-        yield plain_line(line.decode("utf-8", "replace"))
 
 
 def _is_about(line: str, round_id: str | None) -> bool:
