@@ -26,6 +26,8 @@ INTERRUPTED = 130
 _REFRESH_SECONDS = 0.25
 #: lines that the bar at the bottom says better
 _SHOWN_BY_THE_BAR = frozenset({"RUN", "WAIT", "START", "DAEMON", "STOP", "TASK"})
+#: fields that every line of the demo would repeat, or that the bar has shown
+_REPEATED = ("round=", "device=", "steps=")
 _STYLES = {
     "PRUNE": "yellow",
     "PROMOTE": "green",
@@ -128,9 +130,7 @@ def _log_text(line: str) -> Text | None:
     time_of_day, rest = words[1].partition("+")[0].partition("-")[0], words[2:]
     if not rest or rest[0] in _SHOWN_BY_THE_BAR:
         return None
-    kept = (
-        [word for word in rest if not word.startswith(("round=", "device="))] if rest[0] != "ROUND" else rest
-    )
+    kept = rest if rest[0] == "ROUND" else [word for word in rest if not word.startswith(_REPEATED)]
     text = Text(f"{time_of_day} ", style="dim")
     text.append(f"{kept[0]:<8}", style=_STYLES.get(kept[0], ""))
     return text.append(" ".join(kept[1:]))
@@ -142,9 +142,10 @@ def _now(home: HomePaths) -> RenderableType:
     running = status.get("running") or []
     if not running:
         return Text(f"{status.get('why') or 'starting'} ...", style="dim")
-    share = run_share(running[0]) or 0.0
+    share = run_share(running[0])
+    bar = ProgressBar(total=1.0, completed=share or 0.0, width=30, pulse=share is None)
     table = Table.grid(padding=(0, 1))
-    table.add_row(ProgressBar(total=1.0, completed=share, width=30), Text(_beside_bar(status)))
+    table.add_row(bar, Text(_beside_bar(status)))
     return Group(Text(progress_lines(status)[0], style="bold"), table)
 
 
