@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,12 +59,10 @@ class Referee:
         except StopObserved:
             stop = self.stop()
             return Ending(status=stop.status if stop else "cancelled", final=self.recorder.last)
-        except Exception as error:  # whatever a trainer raises is how its run ended
+        except (Exception, SystemExit) as error:  # whatever a trainer raises is how its run ended
             return Ending(status="failed", failure=failure_of(error, self.output_tail()))
         finally:
-            close = getattr(evaluations, "close", None)
-            if close is not None:
-                close()
+            _close(evaluations)
 
     def _ending_at(self, evaluation: Evaluation) -> Ending | None:
         if reading := self._not_finite(evaluation):
@@ -118,3 +117,12 @@ class Referee:
         return Ending(
             status="failed", failure=Failure(failure_class=failure_class, message=message, text=text)
         )
+
+
+def _close(evaluations: Iterator[Evaluation]) -> None:
+    """What goes wrong while a trainer clears up is printed, and changes nothing about how its run ended."""
+    try:
+        close = getattr(evaluations, "close", lambda: None)
+        close()
+    except Exception:
+        traceback.print_exc()

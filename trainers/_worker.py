@@ -81,7 +81,7 @@ class Worker:
         asked_at = self._asked_at if self._asked_at is not None else time.monotonic()
         try:
             assignment, identity = _prepare(message, asked_at, lambda: self._stop is not None)
-        except Exception as error:  # whatever is wrong with the run, the daemon has to hear it
+        except (Exception, SystemExit) as error:  # whatever is wrong with the run, the daemon has to hear it
             failure = failure_of(error, self._output.tail())
             self._say({"type": "failed", "failure": failure.to_json()})
             return
@@ -93,27 +93,38 @@ class Worker:
         self._say({"type": "finished", "result": result})
 
     def _go(self, assignment: Assignment, run_dir: Path) -> dict[str, Any]:
+        """The run itself. A folder that cannot be written fails it, and the daemon still hears of it."""
+        result: dict[str, Any] = {}
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            self._output.begin(run_dir / "out.log")
+            self._run_in(assignment, run_dir, result)
+        except OSError as error:
+            failure = failure_of(error, self._output.tail()).to_json()
+            result |= {"status": "failed", "value": None, "acc": None, "loss": None}
+            result["failure"] = result.get("failure") or failure
+        finally:
+            self._output.end()
+        return result
+
+    def _run_in(self, assignment: Assignment, run_dir: Path, result: dict[str, Any]) -> None:
+        """Train or probe, fill in `result` and publish it."""
         began_at = time.monotonic()
-        run_dir.mkdir(parents=True, exist_ok=True)
-        self._output.begin(run_dir / "out.log")
         if assignment.git_diff:
             (run_dir / "source.diff").write_bytes(assignment.git_diff)
         metric = assignment.message.get("metric") or "acc"
         recorder = Recorder(run_dir, metric, assignment.context.device)
-        try:
-            if assignment.message.get("mode") == "probe":
-                result, failure = self._probe(assignment, recorder)
-            else:
-                ending = self._train(assignment, recorder, metric)
-                result, failure = recorder.result(ending.status, ending.final, ending.failure), ending.failure
-            result["startup_seconds"] = assignment.startup_seconds
-            result["wall_seconds"] = round(time.monotonic() - began_at, 6)
-            result["git_commit"] = assignment.git_commit
-            self._output.cap()
-            recorder.publish(result, failure)
-        finally:
-            self._output.end()
-        return result
+        if assignment.message.get("mode") == "probe":
+            found, failure = self._probe(assignment, recorder)
+        else:
+            ending = self._train(assignment, recorder, metric)
+            found, failure = recorder.result(ending.status, ending.final, ending.failure), ending.failure
+        result |= found
+        result["startup_seconds"] = assignment.startup_seconds
+        result["wall_seconds"] = round(time.monotonic() - began_at, 6)
+        result["git_commit"] = assignment.git_commit
+        self._output.cap()
+        recorder.publish(result, failure)
 
     def _train(self, assignment: Assignment, recorder: Recorder, metric: str) -> Ending:
         context = assignment.context.in_run(recorder.run_dir)
@@ -140,7 +151,7 @@ class Worker:
         try:
             probe = _probe.Probe(module=assignment.module, config=assignment.config, context=context)
             found = probe.run(message.get("candidates", ()), message.get("stages", ()))
-        except Exception as error:  # a probe that fails is a value like a run that fails
+        except (Exception, SystemExit) as error:  # a probe that fails is a value like a run that fails
             failure = failure_of(error, self._output.tail())
         result = recorder.result("failed" if failure else "ok", None, failure)
         return result | found, failure

@@ -7,18 +7,11 @@ of it is one `WorkerEnded`, after its process tree is gone.
 from __future__ import annotations
 
 import os
-import select
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import orjson
+from typing import Any
 
 from scheduler.decide.events import (
     EndedBy,
@@ -31,22 +24,13 @@ from scheduler.decide.events import (
 )
 from scheduler.effects import process_tree
 from scheduler.effects.process_tree import ProcessTree
-from scheduler.rounds.paths import HomePaths, RunPaths
-from trainers._output import tail_of
+from scheduler.effects.worker_process import KILL_SECONDS, WorkerProcess
+from scheduler.rounds.paths import HomePaths
+from trainers._failures import failure_of
 from trainers._processes import become_subreaper
-from trainers._wire import ATTEMPT_VARIABLE, write_message
+from trainers._wire import ATTEMPT_VARIABLE
 
 __all__ = ["Workers", "become_subreaper"]
-
-#: after SIGKILL, for the kernel to end a process; what is left then hangs in the kernel itself
-KILL_SECONDS = 2.0
-
-#: capacity of the pipe to a worker: a whole `prepare` fits, so that writing never waits for the worker
-PIPE_BYTES = 2**20
-
-_F_SETPIPE_SZ = 1031
-
-_CHUNK_BYTES = 64 * 1024
 
 #: libraries size their thread pools by these when they are loaded
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -71,12 +55,12 @@ class Workers:
         self._grace_seconds = grace_seconds
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._lock = threading.Lock()
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, WorkerProcess] = {}
         self._watchers: dict[str, threading.Thread] = {}
         self._adopted = process_tree.Adopted()
 
     def start(self, attempt_id: str, prepare: Mapping[str, Any], *, nice: int = 0) -> int:
-        """Start a worker that prepares `prepare` and waits at the gate; its pid.
+        """Start a worker that prepares `prepare` and waits at the gate; its pid, -1 where there can be none.
 
         The worker dies with the calling thread: call it from the thread that lives as long as the daemon.
         """
@@ -86,7 +70,11 @@ class Workers:
             **dict.fromkeys(_THREAD_VARIABLES, threads),
             ATTEMPT_VARIABLE: attempt_id,
         }
-        worker = _Worker(attempt_id, self._home.root, environment)
+        try:
+            worker = WorkerProcess(attempt_id, self._home.root, environment)
+        except OSError as error:
+            self._post_unborn(attempt_id, error)
+            return -1
         self._adopted.not_these.add(worker.pid)
         if nice:
             os.setpriority(os.PRIO_PROCESS, worker.pid, nice)
@@ -149,11 +137,11 @@ class Workers:
         for watcher in watchers:
             watcher.join(max(0.0, deadline - time.monotonic()))
 
-    def _worker(self, attempt_id: str) -> _Worker | None:
+    def _worker(self, attempt_id: str) -> WorkerProcess | None:
         with self._lock:
             return self._workers.get(attempt_id)
 
-    def _watch(self, worker: _Worker) -> None:
+    def _watch(self, worker: WorkerProcess) -> None:
         """Post what the worker says until it has ended or has to be killed, then see that nothing is left."""
         worker.follow(lambda message: self._hear(worker, message), self._grace_seconds)
         survivors = worker.tree.kill(KILL_SECONDS)
@@ -173,7 +161,13 @@ class Workers:
         self._adopted.not_these.discard(worker.pid)
         self._post(ended)
 
-    def _hear(self, worker: _Worker, message: Mapping[str, Any]) -> None:
+    def _post_unborn(self, attempt_id: str, error: OSError) -> None:
+        """A machine without memory, processes or descriptors to spare fails the attempt, not the daemon."""
+        failure = failure_of(error).to_json() | {"class": "lost"}
+        self._post(RunResult(attempt_id=attempt_id, result={"status": "failed", "failure": failure}))
+        self._post(WorkerEnded(attempt_id=attempt_id, returncode=-1, output_tail=failure["message"]))
+
+    def _hear(self, worker: WorkerProcess, message: Mapping[str, Any]) -> None:
         attempt_id = worker.attempt_id
         match message["type"]:
             case "prepared":
@@ -196,134 +190,6 @@ class Workers:
             case "failed":
                 result = {"status": "failed", "failure": message["failure"]}
                 self._post(RunResult(attempt_id=attempt_id, result=result))
-
-
-class _Worker:
-    """One worker process and the descriptors that lead to it. Its watcher owns it; others only say things."""
-
-    def __init__(self, attempt_id: str, home: Path, environment: Mapping[str, str]) -> None:
-        self.attempt_id = attempt_id
-        self.run_dir: Path | None = None
-        self.ended_by: EndedBy | None = None
-        self._say_lock = threading.Lock()
-        self._wake = os.eventfd(0)
-        # Nameless: what a worker prints before its run exists leaves no trace, and can still be quoted.
-        self._output: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 closed with the worker
-        to_worker, self._said = os.pipe()
-        self._heard, from_worker = os.pipe()
-        _widen(self._said)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "trainers", "work", f"--in={to_worker}", f"--out={from_worker}"],
-            cwd=home,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            pass_fds=(to_worker, from_worker),
-            start_new_session=True,
-        )
-        os.close(to_worker)
-        os.close(from_worker)
-        self.pid = self._process.pid
-        self._exited = os.pidfd_open(self.pid)
-        self.tree = ProcessTree(attempt_id, self.pid, process_tree.start_time_of(self.pid))
-
-    def say(self, message: Mapping[str, Any]) -> None:
-        """Write a message; to a worker that is gone, nothing."""
-        with self._say_lock:
-            if self._said < 0:
-                return
-            try:
-                write_message(self._said, message)
-            except BrokenPipeError:
-                pass
-
-    def hang_up(self) -> None:
-        with self._say_lock:
-            if self._said >= 0:
-                os.close(self._said)
-                self._said = -1
-
-    def end(self, ended_by: EndedBy) -> None:
-        """Wake the watcher to end the process. The first reason stays."""
-        if self.ended_by is None:
-            self.ended_by = ended_by
-            os.eventfd_write(self._wake, 1)
-
-    def follow(self, hear: Callable[[Mapping[str, Any]], None], grace_seconds: float) -> None:
-        """Hear every message until the process has exited, or the grace period after `end` is over."""
-        poller = select.poll()
-        for descriptor in (self._heard, self._wake, self._exited):
-            poller.register(descriptor, select.POLLIN)
-        lines = _Lines()
-        kill_at: float | None = None
-        while True:
-            left = None if kill_at is None else max(0.0, kill_at - time.monotonic())
-            ready = {descriptor for descriptor, _ in poller.poll(None if left is None else left * 1000)}
-            if self._heard in ready:
-                data = os.read(self._heard, _CHUNK_BYTES)
-                if not data:
-                    poller.unregister(self._heard)
-                for message in lines.feed(data):
-                    hear(message)
-            elif self._exited in ready:
-                return  # everything it said has been heard
-            if self._wake in ready:
-                poller.unregister(self._wake)
-                self._terminate()
-                kill_at = time.monotonic() + grace_seconds
-            if kill_at is not None and time.monotonic() >= kill_at:
-                return
-
-    def returncode(self) -> int:
-        """Exit status, once the tree was killed. A process that hangs in the kernel counts as killed."""
-        try:
-            return self._process.wait(timeout=KILL_SECONDS)
-        except subprocess.TimeoutExpired:
-            return -signal.SIGKILL
-
-    def output_tail(self) -> str:
-        """The end of what was printed: by the run where there was one, else before it."""
-        if self.run_dir is not None:
-            try:
-                with RunPaths(self.run_dir).output.open("rb") as log:
-                    if tail := tail_of(log.fileno()):
-                        return tail
-            except OSError:
-                pass  # it died between `go` and its first act
-        return tail_of(self._output.fileno())
-
-    def close(self) -> None:
-        self.hang_up()
-        self._output.close()
-        for descriptor in (self._heard, self._exited, self._wake):
-            os.close(descriptor)
-
-    def _terminate(self) -> None:
-        try:
-            os.killpg(self.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
-
-
-class _Lines:
-    """Whole lines out of chunks; a torn last one is dropped."""
-
-    def __init__(self) -> None:
-        self._partial = b""
-
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        *whole, self._partial = (self._partial + data).split(b"\n")
-        return [orjson.loads(line) for line in whole]
-
-
-def _widen(pipe: int) -> None:
-    import fcntl
-
-    try:
-        fcntl.fcntl(pipe, _F_SETPIPE_SZ, PIPE_BYTES)
-    except OSError:
-        pass  # a user with many pipes may not have more; a `prepare` is rarely above 64 KiB anyway
 
 
 def _evaluated(attempt_id: str, message: Mapping[str, Any]) -> RunEvaluated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -298,6 +299,22 @@ def test_a_worker_sees_only_its_own_environment(desk: Desk, monkeypatch: pytest.
     assert "MY_SECRET" not in seen
     assert seen[ATTEMPT_VARIABLE] == ATTEMPT
     assert seen["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_machine_without_a_process_to_spare_fails_the_attempt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(subprocess, "Popen", no_more)
+    assert desk.start("true") == -1
+    failure = desk.await_(RunResult).result["failure"]
+    assert (failure["class"], "temporarily unavailable" in failure["message"]) == ("lost", True)
+    assert desk.await_(WorkerEnded).attempt_id == ATTEMPT
+    assert desk.workers.alive() == ()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_workers_leave_no_descriptor_and_no_thread(desk: Desk) -> None:

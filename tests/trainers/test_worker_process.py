@@ -417,6 +417,29 @@ def test_a_probe_that_fails_otherwise_fails_with_its_message(home: Path, worker:
     assert result["failure"]["message"] == "no such corpus"
 
 
+def test_a_folder_that_cannot_be_written_fails_the_run_and_is_told(worker: Worker, home: Path) -> None:
+    (home / "run").write_text("in the way")
+    result = worker.run()
+    assert result["status"] == "failed"
+    assert "File exists" in result["failure"]["message"]
+    assert worker.run("other")["status"] == "ok"
+
+
+def test_a_result_that_cannot_be_published_is_no_success(worker: Worker, home: Path) -> None:
+    result = worker.run(config={"says": "mkdir run/result.json"})
+    assert (result["status"], result["value"], result["steps"]) == ("failed", None, 3)
+    assert "Is a directory" in result["failure"]["message"]
+
+
+def test_a_trainer_that_exits_fails_its_run_and_not_the_worker(home: Path, worker: Worker) -> None:
+    code = TRAINER.replace("raise RuntimeError(", "sys.exit(").replace('print("closed")', "raise KeyError(1)")
+    (home / "trainers/exiting.py").write_text(code)
+    result = worker.run(trainer="exiting", config={"fails_at": 2})
+    assert (result["status"], result["failure"]["class"]) == ("failed", "oom")
+    assert worker.run("other", trainer="exiting", config={"steps": 9}, max_steps=1)["status"] == "ok"
+    assert "KeyError" in (home / "other/out.log").read_text()
+
+
 def test_uncommitted_changes_are_kept_with_the_run(home: Path, worker: Worker) -> None:
     git = ["git", "-C", str(home), "-c", "user.name=n", "-c", "user.email=e@x.example"]
     (home / "notes.txt").write_text("one\n")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +11,12 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, model_validator
 
-from trainers._environment import allowed
 from trainers._failures import classify_text
-from trainers._wire import ATTEMPT_VARIABLE
 from trainers.command import _template
 from trainers.command._fingerprint import fingerprint_of
 from trainers.command._program import Invocation, Program
 from trainers.command._readings import BuiltInLines, MetricsFile, PatternLines, Reading, Source
+from trainers.command._surroundings import environment_for, find
 from trainers.contract import (
     BadArgumentsError,
     Context,
@@ -130,7 +126,7 @@ def prepare(config: Config, context: Context) -> Prepared:
     name = config.argv[0]
     if "run_dir" not in _template.placeholders(name):
         name = _template.fill(name, {**_given(context), **config.values})
-    return Prepared(config=config, program=_find(name, folder), cwd=folder)
+    return Prepared(config=config, program=find(name, folder), cwd=folder)
 
 
 def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
@@ -144,7 +140,9 @@ def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
         program=prepared.program,
         argv=tuple(_template.fill(text, values) for text in config.argv),
         cwd=prepared.cwd,
-        environment=_environment(config, values),
+        environment=environment_for(
+            {name: _template.fill(text, values) for name, text in config.env.items()}
+        ),
     )
     source = _source(config, files)
     progress = Progress()
@@ -223,42 +221,6 @@ def _folder(config: Config, home: Path) -> Path:
     if not folder.is_dir():
         raise BadArgumentsError(f"cwd {config.cwd!r} is no folder: {folder} (cwd is relative to the home)")
     return folder
-
-
-def _find(name: str, folder: Path) -> str:
-    """The absolute path of the program. Raises BadArgumentsError."""
-    search = _base_environment().get("PATH", os.defpath)
-    found = shutil.which(str(folder / name) if "/" in name else name, path=search)
-    if found is None and "/" in name:
-        what = "is not executable" if (folder / name).is_file() else "does not exist"
-        raise BadArgumentsError(f"program {name!r} {what} (looked for {folder / name})")
-    if found is None:
-        raise BadArgumentsError(
-            f"program {name!r} is not on the PATH of commands ({search}); name it by its absolute path"
-        )
-    return str(Path(found).absolute())
-
-
-def _base_environment() -> dict[str, str]:
-    """Ours by the allow list, without the virtual environment that Roundhouse itself runs in."""
-    environment = allowed(os.environ)
-    own = {Path(prefix, "bin") for prefix in (os.environ.get("VIRTUAL_ENV"), _own_prefix()) if prefix}
-    folders = environment.get("PATH", os.defpath).split(os.pathsep)
-    environment["PATH"] = os.pathsep.join(folder for folder in folders if Path(folder) not in own)
-    return environment
-
-
-def _own_prefix() -> str | None:
-    return sys.prefix if sys.prefix != sys.base_prefix else None
-
-
-def _environment(config: Config, values: Mapping[str, object]) -> dict[str, str]:
-    environment = _base_environment()
-    # A Python program then prints its readings when it has them, not when a buffer is full or never.
-    environment["PYTHONUNBUFFERED"] = "1"
-    if attempt := os.environ.get(ATTEMPT_VARIABLE):
-        environment[ATTEMPT_VARIABLE] = attempt
-    return environment | {name: _template.fill(text, values) for name, text in config.env.items()}
 
 
 def _source(config: Config, files: Path) -> Source:
