@@ -133,10 +133,11 @@ class Outlook:
     def of(cls, task: TaskState) -> Outlook:
         """The outlook of `task`. Nothing of a finished or parked task is open."""
         is_closed = task.is_finished or task.parked is not None
+        runs = list(_last_ends(task))
         return cls(
             task=task,
-            slots_done=_slots_done(task),
-            measured_seconds=_measured_seconds(task),
+            slots_done=_slots_done(runs, task.bsz),
+            measured_seconds=_measured_seconds(runs),
             open_variants={} if is_closed else dict(_open_variants(task)),
             promotion_share=_promotion_share(task),
             is_baseline_alone=not is_closed and not task.task.variants,
@@ -250,26 +251,26 @@ def _promotion_share(task: TaskState) -> float:
     return (promoted + 1) / (promoted + pruned + 2)
 
 
-def _finished_runs(task: TaskState) -> Iterator[events.RunFinished]:
-    """Finished attempts that count, without probes."""
-    for key in task.attempts:
-        if key.stage != PROBE_STAGE:
-            for attempt in task.counted(key):
-                if attempt.finished is not None:
-                    yield attempt.finished
+def _last_ends(task: TaskState) -> Iterator[events.RunFinished]:
+    """The end of each run whose last attempt that counts has ended, without probes."""
+    for key, attempts in task.attempts.items():
+        # Naming an attempt takes longer than all the rest, and hardly ever is one forgiven.
+        counted = task.counted(key) if task.forgiven else attempts
+        if key.stage != PROBE_STAGE and counted and counted[-1].finished is not None:
+            yield counted[-1].finished
 
 
-def _slots_done(task: TaskState) -> dict[tuple[str, str], frozenset[int]]:
+def _slots_done(runs: Iterable[events.RunFinished], bsz: int | None) -> dict[tuple[str, str], frozenset[int]]:
     done: dict[tuple[str, str], set[int]] = {}
-    for run in _finished_runs(task):
-        if run.status in _ENDED and run.bsz == task.bsz:
+    for run in runs:
+        if run.status in _ENDED and run.bsz == bsz:
             done.setdefault((run.stage, run.config), set()).add(run.slot)
     return {key: frozenset(slots) for key, slots in done.items()}
 
 
-def _measured_seconds(task: TaskState) -> dict[str, tuple[float, ...]]:
+def _measured_seconds(runs: Iterable[events.RunFinished]) -> dict[str, tuple[float, ...]]:
     durations: dict[str, list[float]] = {}
-    for run in _finished_runs(task):
+    for run in runs:
         if run.status not in ("ok", "timed_out") or run.cached_from is not None:
             continue
         seconds = run.wall_seconds if run.wall_seconds is not None else run.train_seconds

@@ -145,6 +145,21 @@ def test_a_cancelled_round_takes_nothing_more() -> None:
     assert forecast_round(cancelled.rounds["night"]) == Forecast()
 
 
+def test_a_run_that_is_tried_again_has_not_ended() -> None:
+    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+        if intended.attempt == 1:
+            return failed("killed", "the worker was killed by signal 9")
+        return ok({"baseline": 0.5, "good": 0.6, "bad": 0.4}[intended.config])
+
+    world = play(outcome, make_round())
+    done = [
+        forecast_round(state).runs_done
+        for state, fact in zip(at_every_record(world), world.facts[1:], strict=True)
+        if isinstance(fact, events.RunStarted) and fact.attempt == 2
+    ]
+    assert done == [0, 1, 2, 3, 4]
+
+
 def test_runs_of_another_batch_size_are_still_to_do() -> None:
     def outcome(intended: events.RunIntended) -> dict[str, Any]:
         if intended.stage == "medium" and intended.bsz == 64:
