@@ -1,7 +1,7 @@
 """Which processes belong to an attempt, and are they all gone?
 
 A process belongs to an attempt when it descends from its worker, shares its session, or carries the attempt's
-id in its environment; so it is found after it has left its parent, its session, or both.
+mark in its environment; so it is found after it has left its parent, its session, or both.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ def start_time_of(pid: int) -> float:
 class ProcessTree:
     """The processes of one attempt, below and around its worker."""
 
-    def __init__(self, attempt_id: str, pid: int, start_time: float) -> None:
+    def __init__(self, mark: str, pid: int, start_time: float) -> None:
+        """`mark` is what ATTEMPT_VARIABLE holds in the attempt's processes, and in no others."""
         self.pid = pid
         self.start_time = start_time
-        self._mark = f"{ATTEMPT_VARIABLE}={attempt_id}".encode()
+        self._mark = f"{ATTEMPT_VARIABLE}={mark}".encode()
         self._seen: set[psutil.Process] = set()
 
     def look(self) -> None:

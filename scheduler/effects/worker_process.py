@@ -22,7 +22,7 @@ from scheduler.effects import process_tree
 from scheduler.effects.process_tree import ProcessTree
 from scheduler.rounds.paths import RunPaths
 from trainers._output import tail_of
-from trainers._wire import write_message
+from trainers._wire import ATTEMPT_VARIABLE, write_message
 
 #: after SIGKILL, for the kernel to end a process; what is left then hangs in the kernel itself
 KILL_SECONDS = 2.0
@@ -71,7 +71,7 @@ class WorkerProcess:
             os.close(from_worker)
         self.pid = self._process.pid
         self._exited = os.pidfd_open(self.pid)
-        self.tree = ProcessTree(attempt_id, self.pid, process_tree.start_time_of(self.pid))
+        self.tree = ProcessTree(environment[ATTEMPT_VARIABLE], self.pid, process_tree.start_time_of(self.pid))
 
     def say(self, message: Mapping[str, Any]) -> None:
         """Write a message; to a worker that is gone, nothing."""

@@ -68,7 +68,7 @@ class Workers:
         environment = {
             **self._environment,
             **dict.fromkeys(_THREAD_VARIABLES, threads),
-            ATTEMPT_VARIABLE: attempt_id,
+            ATTEMPT_VARIABLE: self._mark(attempt_id),
         }
         try:
             worker = WorkerProcess(attempt_id, self._home.root, environment)
@@ -125,7 +125,7 @@ class Workers:
 
         Waits, for at most a few seconds. A process that merely has the worker's old pid is left alone.
         """
-        return ProcessTree(attempt_id, pid, start_time).kill(2 * KILL_SECONDS)
+        return ProcessTree(self._mark(attempt_id), pid, start_time).kill(2 * KILL_SECONDS)
 
     def close(self) -> None:
         """End every worker and wait until they are gone, for little more than the grace period."""
@@ -136,6 +136,10 @@ class Workers:
             watchers = list(self._watchers.values())
         for watcher in watchers:
             watcher.join(max(0.0, deadline - time.monotonic()))
+
+    def _mark(self, attempt_id: str) -> str:
+        """Names an attempt on the whole machine: another home may have a round and a run of the same name."""
+        return f"{self._home.root.resolve()}:{attempt_id}"
 
     def _worker(self, attempt_id: str) -> WorkerProcess | None:
         with self._lock:

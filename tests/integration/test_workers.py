@@ -44,7 +44,7 @@ class Desk:
         self.home = home
         self.inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
         self.heard: list[Input] = []
-        environment = _environment.allowed(os.environ)
+        environment = worker_environment(os.environ)
         self.workers = Workers(
             self.inbox.put, HomePaths(home), environment=environment, grace_seconds=GRACE_SECONDS
         )
@@ -113,7 +113,7 @@ def marked(attempt: str = ATTEMPT) -> list[int]:
     for process in psutil.process_iter():
         try:
             is_zombie = process.status() == psutil.STATUS_ZOMBIE
-            if not is_zombie and process.environ().get(ATTEMPT_VARIABLE) == attempt:
+            if not is_zombie and process.environ().get(ATTEMPT_VARIABLE, "").endswith(f":{attempt}"):
                 found.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             pass
@@ -292,12 +292,29 @@ def test_two_workers_are_told_apart(desk: Desk) -> None:
     assert marked("r/two") != []
 
 
+def test_an_attempt_of_the_same_name_in_another_home_is_left_alone(tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+    mine, other = Desk(tmp_path / "mine"), Desk(tmp_path / "other")
+    try:
+        for desk in (mine, other):
+            desk.start("sleep 600", attempt="demo/one")
+            desk.await_(WorkerPrepared)
+        mine.workers.end("demo/one", "cancelled")
+        mine.await_(WorkerEnded)
+        assert len(marked("demo/one")) == 1
+        assert other.workers.alive() == ("demo/one",)
+    finally:
+        mine.workers.close()
+        other.workers.close()
+
+
 def test_a_worker_sees_only_its_own_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SECRET", "x")
     desk.run("env > seen; echo val_loss: 1")
     seen = dict(line.split("=", 1) for line in (desk.home / "seen").read_text().splitlines())
     assert "MY_SECRET" not in seen
-    assert seen[ATTEMPT_VARIABLE] == ATTEMPT
+    assert seen[ATTEMPT_VARIABLE] == f"{desk.home}:{ATTEMPT}"
     assert seen["OMP_NUM_THREADS"] == "1"
 
 
