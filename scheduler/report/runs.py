@@ -48,7 +48,8 @@ class Totals:
     probes: int
     #: seconds of training by device
     train_seconds: Mapping[str, float] = field(default_factory=dict)
-    eval_seconds: float
+    #: None where nothing was measured
+    eval_seconds: float | None
     #: seconds from the making of a worker until it could train
     startup_seconds: float
     #: None where nothing was measured
@@ -63,7 +64,7 @@ class Totals:
     @property
     def startup_share(self) -> float | None:
         """Start-up as a share of start-up, training and evaluation; None when nothing was spent."""
-        spent = self.startup_seconds + self.eval_seconds + sum(self.train_seconds.values())
+        spent = self.startup_seconds + (self.eval_seconds or 0.0) + sum(self.train_seconds.values())
         return self.startup_seconds / spent if spent > 0 else None
 
 
@@ -80,6 +81,7 @@ def totals(round_state: RoundState) -> Totals:
     train_seconds: dict[str, float] = {}
     for end in trained:
         train_seconds[end.device] = train_seconds.get(end.device, 0.0) + (end.train_seconds or 0.0)
+    evaluations = [end.eval_seconds for end in trained if end.eval_seconds is not None]
     energies = [end.energy_joule for end in trained if end.energy_joule is not None]
     peaks = [end.peak_memory_mib for end in trained if end.peak_memory_mib is not None]
     return Totals(
@@ -87,7 +89,7 @@ def totals(round_state: RoundState) -> Totals:
         cached=len(ends) - len(trained),
         probes=sum(end.stage == PROBE_STAGE for end in ends),
         train_seconds=train_seconds,
-        eval_seconds=sum(end.eval_seconds or 0.0 for end in trained),
+        eval_seconds=sum(evaluations) if evaluations else None,
         startup_seconds=sum(end.startup_seconds or 0.0 for end in trained),
         energy_joule=sum(energies) if energies else None,
         peak_memory_mib=max(peaks) if peaks else None,

@@ -71,7 +71,8 @@ def _task(task: TaskReading) -> Iterator[str]:
     if task.state.verdicts:
         yield "  verdicts:"
         for config, verdict in task.state.verdicts.items():
-            yield f"    {config:<{_NAME_WIDTH}} {verdict.verdict:<12} {one_line(verdict.reason)}"
+            words = f"    {config:<{_NAME_WIDTH}} {verdict.verdict:<12} {one_line(verdict.reason)}"
+            yield from textwrap.wrap(words, WIDTH, subsequent_indent=_INDENT + " " * 13)
     for box in task.unmatched:
         yield from _unmatched(task.objective, box)
 
@@ -185,7 +186,7 @@ def unmatched_reason(objective: Objective, box: UnmatchedBox) -> str:
     """The sentence that says why an unmatched reading is none."""
     gain = numbers.signed(objective, box.baseline_gain)
     return (
-        f"It is no effect of the variant: the baseline alone gains {gain} from {box.first_stage}"
+        f"The two sides had different budgets: the baseline alone gains {gain} from {box.first_stage}"
         f" to {box.stage}. Only the matched figure counts."
     )
 
@@ -206,7 +207,8 @@ def time_counts(total: Totals) -> list[str]:
     counts = [
         f"training {seconds:.1f} s on {device}" for device, seconds in sorted(total.train_seconds.items())
     ]
-    counts.append(f"evaluation {total.eval_seconds:.1f} s")
+    if total.eval_seconds is not None:
+        counts.append(f"evaluation {total.eval_seconds:.1f} s")
     share = "" if total.startup_share is None else f" ({100 * total.startup_share:.0f} % of all)"
     counts.append(f"start-up {total.startup_seconds:.1f} s{share}")
     if total.energy_joule is not None:

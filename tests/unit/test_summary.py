@@ -40,18 +40,19 @@ A delta is variant minus baseline at the same stage, protocol and seeds; positiv
   medium confirmed:
     good                     d_acc=+3.00pp acc=67.00% loss=1.3300
   verdicts:
-    good                     SUGGESTIVE   +3.00pp at medium over 1 seed; needs fresh seeds, since these selected it
+    good                     SUGGESTIVE   +3.00pp at medium over 1 seed; needs fresh seeds, since
+                                          these selected it
     bad                      INCONCLUSIVE -0.92pp at quick over 1 seed
   +- unmatched reading (not evidence) -------------------------------------------------------------+
   | medium variant minus *quick* baseline, as a search by hand would report it:                    |
   |   good                     unmatched  +17.00pp   matched   +3.00pp                             |
-  | It is no effect of the variant: the baseline alone gains +14.00pp from quick to medium. Only   |
-  | the matched figure counts.                                                                     |
+  | The two sides had different budgets: the baseline alone gains +14.00pp from quick to medium.   |
+  | Only the matched figure counts.                                                                |
   +------------------------------------------------------------------------------------------------+
 ----------------------------------------------------------------------------------------------------
 runs: 5 ended, 5 ok
 time: training 5.0 s on cpu, evaluation 0.5 s, start-up 1.0 s (15 % of all)
-"""  # noqa: E501
+"""
 
 
 def scored(intended: events.RunIntended) -> dict[str, Any]:
@@ -269,5 +270,4 @@ def test_lines_fit_a_terminal_where_names_allow() -> None:
 
     made: Task = task(variants=("good", "bad", "null", "late"), seeds=tuple(range(9)))
     text = summary_text(played(outcome, make_round(made)))
-    verdicts = {line for line in text.split("\n") if "needs fresh seeds" in line}
-    assert max(len(line) for line in text.split("\n") if line not in verdicts) <= 100
+    assert max(len(line) for line in text.split("\n")) <= 100
