@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ INTERRUPTED = 130
 _REFRESH_SECONDS = 0.25
 #: lines that the bar at the bottom says better
 _SHOWN_BY_THE_BAR = frozenset({"RUN", "WAIT", "START", "DAEMON", "STOP", "TASK"})
+_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d)[+-]\d{4} (?P<rest>\S.*)")
 #: fields that every line of the demo would repeat, or that the bar has shown
 _REPEATED = ("round=", "device=", "steps=")
 _STYLES = {
@@ -61,6 +63,7 @@ def run_daemon_and_show(home: HomePaths) -> int:
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         start_new_session=True,
@@ -125,10 +128,15 @@ def _lines_or_ticks(log: IO[str]) -> Iterator[str | None]:
 
 
 def _log_text(line: str) -> Text | None:
-    """A line of the log without its date and what every line of one round repeats; None for a quiet one."""
-    words = plain_line(line).split(" ")
-    time_of_day, rest = words[1].partition("+")[0].partition("-")[0], words[2:]
-    if not rest or rest[0] in _SHOWN_BY_THE_BAR:
+    """A line of the log without its date and what every line of one round repeats; None for a quiet one.
+
+    What is no line of the log, such as a traceback, is shown as it is.
+    """
+    found = _LOG_LINE.fullmatch(plain_line(line))
+    if found is None:
+        return Text(plain_line(line))
+    time_of_day, rest = found["time"], found["rest"].split(" ")
+    if rest[0] in _SHOWN_BY_THE_BAR:
         return None
     kept = rest if rest[0] == "ROUND" else [word for word in rest if not word.startswith(_REPEATED)]
     text = Text(f"{time_of_day} ", style="dim")

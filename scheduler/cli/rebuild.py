@@ -18,10 +18,14 @@ def rebuild(
 ) -> None:
     """Make the summaries again from the records.
 
-    The same records give the same bytes.
+    Those of rounds that have ended; the same records give the same bytes.
     """
     home: HomePaths = existing_home(context.obj)
     for name in [round_id] if round_id is not None else round_ids(home):
         paths = home.round(name)
-        publish_summary(load_round(paths), paths)
+        round_state = load_round(paths)
+        if round_state.finished is None:
+            typer.echo(f"{name} has not ended; its summary is written when it has (`schedctl show {name}`)")
+            continue
+        publish_summary(round_state, paths)
         typer.echo(f"{paths.summary_text}")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
 from real_home import Home, wait_until
+
+from scheduler.effects.plain_text import plain_line
 
 
 def test_requests_are_answered_by_a_living_daemon(home: Home) -> None:
@@ -92,6 +99,23 @@ def spec(home: Home, tmp_path: Path) -> Path:
     return path
 
 
+def in_a_terminal(command: list[str]) -> str:
+    """Everything a command writes to the terminal it runs in, colours and cursor movements left out."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        # Linux ends a terminal without another side with EIO.
+        with contextlib.suppress(OSError):
+            while data := os.read(ours, 65536):
+                shown += data
+        os.close(ours)
+    assert process.returncode == 0, shown
+    return "\n".join(plain_line(line) for line in shown.decode().split("\n"))
+
+
 class TestDemo:
     def demo(self, home: Home, folder: Path, spec: Path) -> subprocess.CompletedProcess[str]:
         return home.schedctl("demo", "--dir", str(folder), "--spec", str(spec))
@@ -108,6 +132,15 @@ class TestDemo:
             assert ran.stdout.endswith(f"records: {folder}/results/tiny/records.jsonl\n")
             records = (folder / "results" / "tiny" / "records.jsonl").read_text()
             assert records.count('"event":"round_finished"') == 1
+
+    def test_a_terminal_sees_decisions_fall_above_a_bar(self, home: Home, spec: Path, tmp_path: Path) -> None:
+        spec.write_text(spec.read_text().replace("pause = 0.0", "pause = 1.0"))
+        shown = in_a_terminal(home.command("demo", "--dir", str(tmp_path / "demo"), "--spec", str(spec)))
+        assert "PROMOTE task=sums cfg=good d_acc=+10.00pp (>= +0.30pp) stage=quick to=medium" in shown
+        assert "tiny: task 1 of 1 (sums), quick baseline seed 0, run 1 of 3 to 6, " in shown
+        assert "\u2501" in shown
+        assert "RUN task=" not in shown
+        assert "medium confirmed:" in shown
 
     def test_a_folder_that_is_not_the_demos_is_left_alone(
         self, home: Home, spec: Path, tmp_path: Path

@@ -300,6 +300,16 @@ class TestRebuild:
         assert (paths.summary_text.read_bytes(), paths.summary_markdown.read_bytes()) == before
         assert schedctl("rebuild", "nowhere") == 3
 
+    def test_a_round_that_has_not_ended_has_no_summary_yet(self, schedctl: Called, recorded: Home) -> None:
+        paths = recorded.paths.round("night")
+        lines = paths.records.read_bytes().splitlines(keepends=True)
+        paths.records.write_bytes(b"".join(lines[:-1]))
+        assert schedctl("rebuild") == 0
+        assert "night has not ended" in schedctl.out
+        assert not paths.summary_text.exists()
+        assert schedctl("show", "night") == 0
+        assert "in progress" in schedctl.out
+
     def test_damaged_records_give_78_and_name_the_place(self, schedctl: Called, recorded: Home) -> None:
         path = recorded.paths.round("night").records
         lines = path.read_bytes().splitlines(keepends=True)
