@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -39,6 +40,12 @@ app = typer.Typer(
 )
 
 
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(importlib.metadata.version("roundhouse"))
+        raise typer.Exit
+
+
 @app.callback()
 def _home(
     context: typer.Context,
@@ -49,6 +56,10 @@ def _home(
             " is a home, or ~/.local/state/roundhouse."
         ),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say which version this is.", callback=_say_version, is_eager=True),
+    ] = False,
 ) -> None:
     context.obj = find_home(home)
 
