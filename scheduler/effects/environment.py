@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Iterable, Mapping
 
-#: names, and with a trailing `*` prefixes, that training programs commonly need
+#: names, and patterns of names, that training programs commonly need
 ALLOWED = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "LC_*",
-    "TZ",
-    "TMPDIR",
-    "XDG_*",
-    "LD_LIBRARY_PATH",
-    "VIRTUAL_ENV",
-    "CUDA_*",
-    "NVIDIA_*",
-    "NCCL_*",
-    "PYTORCH_*",
-    "TORCH_*",
-    "TRITON_*",
-    "OMP_*",
-    "MKL_*",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
+    *("HOME", "LANG", "LANGUAGE", "LC_*", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR"),
+    *("TZ", "USER", "VIRTUAL_ENV", "XDG_*"),
+    *("CUBLAS_*", "CUDA_*", "CUDNN_*", "GOMP_*", "KMP_*", "MKL_*", "NCCL_*", "NUMEXPR_*", "NVIDIA_*"),
+    *("OMP_*", "OPENBLAS_*", "PYTORCH_*", "TORCH_*", "TORCHINDUCTOR_*", "TRITON_*"),
+    *("HF_*", "HUGGINGFACE_*", "TRANSFORMERS_*", "DATASETS_*", "TOKENIZERS_PARALLELISM", "WANDB_MODE"),
+    *("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "http_proxy", "https_proxy"),
+    *("no_proxy", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
 )
-#: parts of a name that make it a secret, whatever list it is on
-SECRET_PARTS = ("TOKEN", "KEY", "SECRET", "PASSW")
+
+_ALLOWED_PATTERN = re.compile("|".join(fnmatch.translate(pattern) for pattern in ALLOWED))
+_SECRET_PATTERN = re.compile("TOKEN|KEY|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
 def worker_environment(environment: Mapping[str, str], additions: Iterable[str] = ()) -> dict[str, str]:
     """The part of `environment` that a worker gets. `additions` are names of the user's own.
 
-    A name on neither list is left out; one that looks like a secret needs to be named in full.
+    A name on neither list is left out, and so is one that looks like a secret, unless it is named in full.
     """
-    named = set(additions)
+    named = {*additions, "TOKENIZERS_PARALLELISM"}
     return {
         name: value
         for name, value in environment.items()
-        if name in named or (_is_allowed(name) and not any(part in name for part in SECRET_PARTS))
+        if name in named or (_ALLOWED_PATTERN.match(name) and not _SECRET_PATTERN.search(name))
     }
-
-
-def _is_allowed(name: str) -> bool:
-    return any(name.startswith(entry[:-1]) if entry.endswith("*") else name == entry for entry in ALLOWED)

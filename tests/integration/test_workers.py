@@ -25,10 +25,10 @@ from scheduler.decide.events import (
     WorkerEnded,
     WorkerPrepared,
 )
+from scheduler.effects.environment import worker_environment
 from scheduler.effects.process_tree import ProcessTree, start_time_of
 from scheduler.effects.workers import Workers
 from scheduler.rounds.paths import HomePaths
-from trainers import _environment
 from trainers._wire import ATTEMPT_VARIABLE
 
 GRACE_SECONDS = 1.0

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainers._environment import allowed
-from trainers._wire import ATTEMPT_VARIABLE
 from trainers.contract import BadArgumentsError
 
 
@@ -27,9 +25,13 @@ def find(name: str, folder: Path) -> str:
     return str(Path(found).absolute())
 
 
+#: how variables begin that are there for the interpreter of Roundhouse itself
+_OWN_PREFIXES = ("PYTHON", "VIRTUAL_ENV")
+
+
 def _base_environment() -> dict[str, str]:
-    """Ours by the allow list, without the virtual environment that Roundhouse itself runs in."""
-    environment = allowed(os.environ)
+    """The worker's, which passed the daemon's allow list, without what belongs to Roundhouse's own Python."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIXES)}
     own = {Path(prefix, "bin") for prefix in (os.environ.get("VIRTUAL_ENV"), _own_prefix()) if prefix}
     folders = environment.get("PATH", os.defpath).split(os.pathsep)
     environment["PATH"] = os.pathsep.join(folder for folder in folders if Path(folder) not in own)
@@ -45,6 +47,4 @@ def environment_for(given: Mapping[str, str]) -> dict[str, str]:
     environment = _base_environment()
     # A Python program then prints its readings when it has them, not when a buffer is full or never.
     environment["PYTHONUNBUFFERED"] = "1"
-    if attempt := os.environ.get(ATTEMPT_VARIABLE):
-        environment[ATTEMPT_VARIABLE] = attempt
     return environment | dict(given)
