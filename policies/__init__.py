@@ -43,10 +43,13 @@ def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
         raise ValueError(f"no policy is called {name!r}{_nearest(name, policy_names())}")
     policy_type = importlib.import_module(f"policies.{name}").Policy
     known = [f.name for f in dataclasses.fields(policy_type)]
-    unknown = [f"{key}: unknown option{_nearest(key, known)}" for key in options if key not in known]
-    if unknown:
-        raise ValueError("\n".join(unknown))
-    policy: Policy = policy_type(**options)
+    problems = [f"{key}: unknown option{_nearest(key, known)}" for key in options if key not in known]
+    try:
+        policy: Policy = policy_type(**{key: value for key, value in options.items() if key in known})
+    except ValueError as error:
+        problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
     return policy
 
 

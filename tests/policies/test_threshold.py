@@ -150,3 +150,8 @@ def test_policies_are_found_by_their_file() -> None:
 def test_a_wrong_policy_or_option_is_named(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_policy(name, options)
+
+
+def test_an_unknown_option_and_a_wrong_value_are_told_at_once() -> None:
+    with pytest.raises(ValueError, match=r"(?s)min_delat: unknown.*min_delta: must be a finite"):
+        make_policy("threshold", {"min_delat": 1, "min_delta": "much"})
