@@ -102,6 +102,7 @@ class Home:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A daemon in the background, past its start."""
+        starts = self._starts()
         with (self.paths.root / "daemon.out").open("a") as output:
             process = subprocess.Popen(
                 self.command("daemon", *arguments),
@@ -112,12 +113,15 @@ class Home:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         self.processes.append(process)
-        starts = self.log().count("DAEMON started")
         wait_until(
-            lambda: self.log().count("DAEMON started") > starts or process.poll() is not None, "the daemon's start"
+            lambda: self.log().count("DAEMON started") > starts or process.poll() is not None,
+            "the daemon's start",
         )
         assert process.poll() is None, self.output()
         return process
+
+    def _starts(self) -> int:
+        return self.log().count("DAEMON started")
 
     def kill(self) -> None:
         """kill -9 of the daemon."""

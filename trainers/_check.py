@@ -8,6 +8,7 @@ on stdout {"tasks": [{"name", "problems": [{"config", "field", "message"}], "con
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 
 from trainers import _identity, _registry
 from trainers._failures import one_line
+from trainers._processes import die_with_parent
 from trainers.contract import TrainerConfig, protocol_fields
 
 
@@ -37,6 +39,7 @@ class Problem:
 
 def check() -> None:
     """Answer the one request on stdin."""
+    die_with_parent()  # a trainer that hangs when it is imported must not outlive a killed daemon
     answer_fd = os.dup(1)
     os.dup2(2, 1)  # a trainer that prints while it is imported must not garble the answer
     request = orjson.loads(sys.stdin.buffer.read())
@@ -143,6 +146,7 @@ def _message_of(detail: Mapping[str, Any], config_type: type[TrainerConfig]) -> 
     return message.removeprefix("Value error, ")
 
 
+@functools.cache
 def _unknown(field: str, config_type: type[TrainerConfig]) -> str:
     known = list(config_type.model_fields)
     nearest = difflib.get_close_matches(field, known, n=1)

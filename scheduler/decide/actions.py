@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scheduler.decide.events import DeadlinePassed, EndedBy, Fact, RunFinished, RunIntended, RunStarted
+from scheduler.decide.events import (
+    DeadlinePassed,
+    EndedBy,
+    Fact,
+    RoundAccepted,
+    RunFinished,
+    RunIntended,
+    RunStarted,
+    SpecRejected,
+)
 from scheduler.rounds.round import Task
 
 
@@ -69,22 +78,17 @@ class CancelDeadlines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptSpec:
-    """Make the spec's bytes and the resolved round durable, then record RoundAccepted."""
+class KeepSpec:
+    """Make the spec's bytes and the resolved round durable, before RoundAccepted is recorded."""
 
-    sha256: str
-    file: str
-    suffix: str
-    spec: Mapping[str, Any]
+    accepted: RoundAccepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectSpec:
     """Move the file to `queue/rejected/` with every problem beside it."""
 
-    file: str
-    sha256: str
-    problems: tuple[str, ...]
+    rejected: SpecRejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +149,7 @@ Action = (
     | EndWorker
     | SetDeadline
     | CancelDeadlines
-    | AcceptSpec
+    | KeepSpec
     | RejectSpec
     | MoveSpec
     | CloseRecords

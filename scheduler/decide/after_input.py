@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from scheduler.decide import actions as act
 from scheduler.decide import events
 from scheduler.decide.actions import Action
@@ -23,7 +26,7 @@ def after_input(state: State, event: events.Input, limits: Limits) -> tuple[Acti
         case events.RunResult():
             return _after_result(state, event)
         case events.SpecChecked():
-            return (_after_check(state, event),)
+            return _after_check(state, event)
         case events.RequestMade():
             return _after_request(state, event)
         case events.ShutdownRequested():
@@ -106,21 +109,34 @@ def _after_result(state: State, event: events.RunResult) -> tuple[Action, ...]:
     return (act.Record(fact=reported_end(attempt.intended, event.result)),)
 
 
-def _after_check(state: State, event: events.SpecChecked) -> Action:
+def _after_check(state: State, event: events.SpecChecked) -> tuple[Action, ...]:
     """Accept a sound spec; the same bytes again are no news, other bytes under the same id are a conflict."""
     if event.problems or event.spec is None:
-        return act.RejectSpec(file=event.file, sha256=event.sha256, problems=event.problems)
+        return _reject(event, event.problems)
     round_id = event.spec["id"]
     known = state.rounds.get(round_id)
     if known is None:
-        return act.AcceptSpec(sha256=event.sha256, file=event.file, suffix=event.suffix, spec=event.spec)
+        return _accept(event, event.spec)
     if known.accepted.sha256 == event.sha256:
-        return act.MoveSpec(round=round_id, file=event.file, to="known", is_open=known.is_open)
+        return (act.MoveSpec(round=round_id, file=event.file, to="known", is_open=known.is_open),)
     problem = (
         f"round: a different round {round_id!r} was accepted before (from {known.accepted.file});"
         " give this one another id"
     )
-    return act.RejectSpec(file=event.file, sha256=event.sha256, problems=(problem,))
+    return _reject(event, (problem,))
+
+
+def _accept(event: events.SpecChecked, spec: Mapping[str, Any]) -> tuple[Action, ...]:
+    """The bytes first, then the record that carries their hash; only then is the file moved."""
+    accepted = events.RoundAccepted(
+        round=spec["id"], sha256=event.sha256, file=event.file, suffix=event.suffix, spec=spec
+    )
+    return (act.KeepSpec(accepted=accepted), act.Record(fact=accepted))
+
+
+def _reject(event: events.SpecChecked, problems: tuple[str, ...]) -> tuple[Action, ...]:
+    rejected = events.SpecRejected(file=event.file, sha256=event.sha256, problems=problems)
+    return (act.Record(fact=rejected), act.RejectSpec(rejected=rejected))
 
 
 def _after_request(state: State, event: events.RequestMade) -> tuple[Action, ...]:

@@ -495,6 +495,8 @@ def _restored(name: str, value: Any) -> Any:
         return NON_FINITE[value]
     if name == "devices":
         return tuple(Device(**device) for device in value)
+    if name == "extra":
+        return {key: NON_FINITE.get(number, number) for key, number in value.items()}
     if name in ("curve", "per_seed"):
         return tuple((step, NON_FINITE.get(number, number)) for step, number in value)
     return tuple(value) if isinstance(value, list) else value

@@ -39,7 +39,7 @@ def step(state: State, event: events.Event, limits: Limits) -> tuple[State, tupl
             actions = after_worker(before, state, event)
         else:
             actions = after_input(state, event, limits)
-    if not any(isinstance(action, act.Record | act.AcceptSpec | act.Exit) for action in actions):
+    if not any(isinstance(action, act.Record | act.Exit) for action in actions):
         actions += _due(state, limits)
     return state, actions
 

@@ -32,6 +32,7 @@ def prepare_message(action: StartWorker, home: HomePaths, threads: int) -> dict[
         "expect": {
             "source": task.identity.source,
             "data": task.identity.data,
+            "parts": dict(task.identity.parts),
             "versions": dict(task.identity.versions),
         },
         "metric": task.objective.metric,

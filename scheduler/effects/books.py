@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from scheduler.decide.events import Fact, RoundAccepted, RoundFact, RoundFinished, to_fields
-from scheduler.effects.records import DiskFullError, Journal
-from scheduler.rounds.errors import RecordsWriteError
+from scheduler.effects.patience import Patience
+from scheduler.effects.records import Journal
 from scheduler.rounds.paths import HomePaths
-
-#: between two tries to write a record to a full disk
-DISK_FULL_SECONDS = 1.0
-
 
 #: facts of a round that the journal notes too, by the note's event; a note changes no state
 NOTES: dict[type[Fact], str] = {RoundAccepted: "spec_accepted", RoundFinished: "round_ended"}
@@ -30,14 +22,12 @@ class Books:
         *,
         journal: Journal,
         rounds: dict[str, Journal],
-        say: Callable[[str], None],
-        may_wait: Callable[[], bool],
+        patience: Patience,
     ) -> None:
         self._home = home
         self._journal = journal
         self._rounds = rounds
-        self._say = say
-        self._may_wait = may_wait
+        self._patience = patience
 
     def open_round(self, round_id: str, records: Journal) -> None:
         """Take over the empty records of a round that is about to be accepted."""
@@ -48,25 +38,11 @@ class Books:
 
         Raises RecordsWriteError when the disk is full and the daemon may not wait, or an fsync failed.
         """
-        self._append(self._file_of(fact), to_fields(fact))
+        self._patience.on_full_disk(lambda: self._file_of(fact).append(to_fields(fact)))
         note = NOTES.get(type(fact))
         if note is not None and isinstance(fact, RoundFact):
             told = {name: value for name, value in to_fields(fact).items() if name in NOTED_FIELDS}
-            self._append(self._journal, {"event": note, **told})
-
-    def _append(self, journal: Journal, fields: Mapping[str, Any]) -> None:
-        is_told = False
-        while True:
-            try:
-                journal.append(fields)
-                return
-            except DiskFullError as error:
-                if not self._may_wait():
-                    raise RecordsWriteError("the disk is full and the daemon was told to stop") from error
-                if not is_told:
-                    self._say(f"the disk is full: {error}")
-                is_told = True
-                time.sleep(DISK_FULL_SECONDS)
+            self._patience.on_full_disk(lambda: self._journal.append({"event": note, **told}))
 
     def close_round(self, round_id: str) -> None:
         """Let go of a finished round's file. A person's retry opens it again."""

@@ -10,7 +10,7 @@ from typing import Any
 from scheduler.decide.events import GateChanged, WorkerEnded
 from scheduler.effects.gpu import Gpu, GpuLostError
 from scheduler.effects.gpu_sharing import GpuReading, foreign, idle_memory_mib, wait_reason
-from scheduler.effects.meter import Meter, Usage
+from scheduler.effects.meter import Meter
 
 PERIOD_SECONDS = 2.0
 #: how long a device may take to give back the memory of a process that is gone
@@ -43,9 +43,23 @@ class GpuWatch:
     def run_began(self, attempt_id: str) -> None:
         self._meter.start(attempt_id, idle_memory_mib=self._idle_mib or 0.0)
 
-    def run_ended(self, attempt_id: str) -> Usage:
-        """What the run has used."""
-        return self._meter.stop(attempt_id)
+    def run_ended(self, attempt_id: str) -> dict[str, float]:
+        """What the device itself saw of the run: peak_memory_mib and energy_joule, where it can tell."""
+        usage = self._meter.stop(attempt_id)
+        fields = {"peak_memory_mib": usage.peak_memory_mib, "energy_joule": usage.energy_joule}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def fields(self) -> dict[str, float | None] | None:
+        """The latest reading, for `status`; None before the first."""
+        reading = self.latest
+        if reading is None:
+            return None
+        return {
+            "memory_used_mib": reading.memory_used_mib,
+            "memory_total_mib": reading.memory_total_mib,
+            "utilisation_percent": reading.utilisation_percent,
+            "temperature_celsius": reading.temperature_celsius,
+        }
 
     def settle(self, ended: WorkerEnded, post: Callable[[WorkerEnded], None]) -> None:
         """Post `ended` once the device has its memory back, or with what it kept."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from scheduler.decide.actions import MoveSpec, RejectSpec
-from scheduler.decide.events import SpecChecked
+import orjson
+
+from scheduler.decide.actions import MoveSpec
+from scheduler.decide.events import RoundAccepted, SpecChecked, SpecRejected
 from scheduler.effects.arrivals import Arrival, Unreadable
 from scheduler.effects.files import publish
 from scheduler.effects.intake import check_spec, rejection_text
@@ -27,8 +29,15 @@ class SpecReturned:
 class Reception:
     """The daemon's side of the queue folder. Parsing happens elsewhere; one file at a time."""
 
-    def __init__(self, home: HomePaths, spool: Spool, post: Callable[[SpecReturned], None]) -> None:
+    def __init__(
+        self,
+        home: HomePaths,
+        spool: Spool,
+        post: Callable[[SpecReturned], None],
+        environment: Mapping[str, str],
+    ) -> None:
         self._home = home
+        self._environment = environment
         self._spool = spool
         self._post = post
         self._checkers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check")
@@ -64,21 +73,25 @@ class Reception:
             return None
         return returned.checked
 
-    def accept(self, round_id: str, checked_file: str, sha256: str, suffix: str, resolved: bytes) -> Journal:
+    def keep(self, accepted: RoundAccepted) -> Journal:
         """Make the spec's bytes and the resolved round durable; returns the round's empty records."""
-        paths = self._home.round(round_id)
+        paths = self._home.round(accepted.round)
         paths.root.mkdir(parents=True, exist_ok=True)
-        publish(paths.spec(suffix), self._arrivals[checked_file, sha256].data)
-        publish(paths.resolved, resolved)
+        publish(paths.spec(accepted.suffix), self._arrivals[accepted.file, accepted.sha256].data)
+        publish(paths.resolved, orjson.dumps(accepted.spec, option=orjson.OPT_INDENT_2))
         journal, _ = Journal.open(paths.records)
         return journal
 
-    def reject(self, action: RejectSpec) -> None:
+    def reject(self, rejected: SpecRejected) -> None:
         """Move the file out of the way, with every problem beside it."""
         checked = SpecChecked(
-            file=action.file, sha256=action.sha256, suffix="", spec=None, problems=action.problems
+            file=rejected.file,
+            sha256=rejected.sha256,
+            suffix="",
+            spec=None,
+            problems=rejected.problems,
         )
-        self._spool.to_rejected(action.file, rejection_text(checked))
+        self._spool.to_rejected(rejected.file, rejection_text(checked))
         self._forget(checked)
 
     def move(self, action: MoveSpec, suffix: str) -> None:
@@ -99,7 +112,7 @@ class Reception:
         self._checkers.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, arrival: Arrival) -> None:
-        checked = check_spec(arrival.data, arrival.name, self._home)
+        checked = check_spec(arrival.data, arrival.name, self._home, environment=self._environment)
         self._post(SpecReturned(arrival=arrival, checked=checked))
 
     def _forget(self, checked: SpecChecked) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from scheduler.decide.events import Recovered, from_record
+from scheduler.decide.events import Recovered, RunFinished, RunStarted, from_record
 from scheduler.decide.state import Attempt, State, fold, open_attempts
-from scheduler.effects.records import Journal
+from scheduler.effects.records import Journal, read_records
 from scheduler.rounds.paths import HomePaths, RunPaths
 
 
@@ -21,28 +21,37 @@ class Recovery:
     """The state as recorded, and the open files to go on with."""
 
     state: State
-    journal: Journal
     #: records of rounds that are not finished
     rounds: dict[str, Journal]
     #: when each open attempt started, by attempt id
     started_at: dict[str, datetime]
+    journal: Journal = field(init=False)
+
+    def take(self, record: dict[str, Any]) -> None:
+        """Fold one record."""
+        fact = from_record(record)
+        if fact is None:
+            return
+        self.state = fold(self.state, fact)
+        match fact:
+            case RunStarted():
+                self.started_at[fact.attempt_id] = datetime.fromisoformat(record["ts"])
+            case RunFinished():
+                self.started_at.pop(fact.attempt_id, None)
 
 
 def replay(home: HomePaths) -> Recovery:
     """Fold every record of the home. Raises CorruptRecordsError where one cannot be read."""
-    journal, records = Journal.open(home.journal)
-    recovery = Recovery(state=State(), journal=journal, rounds={}, started_at={})
-    _fold_all(recovery, records)
-    opened = [
-        (path.parent.name, *Journal.open(path)) for path in sorted(home.results.glob("*/records.jsonl"))
-    ]
-    for round_id, round_journal, round_records in sorted(opened, key=_accepted_at):
-        _fold_all(recovery, round_records)
+    recovery = Recovery(state=State(), rounds={}, started_at={})
+    recovery.journal, _ = Journal.open(home.journal, fold=recovery.take)
+    for path in sorted(home.results.glob("*/records.jsonl"), key=_accepted_at):
+        round_id = path.parent.name
+        journal, _ = Journal.open(path, fold=recovery.take)
         current = recovery.state.rounds.get(round_id)
         if current is None or current.finished is not None:
-            round_journal.close()
+            journal.close()
         else:
-            recovery.rounds[round_id] = round_journal
+            recovery.rounds[round_id] = journal
     return recovery
 
 
@@ -64,20 +73,10 @@ def _open_runs(home: HomePaths, state: State) -> Iterator[tuple[RunPaths, Attemp
         yield home.round(current.round.id).run(attempt.intended.run_dir), attempt
 
 
-def _fold_all(recovery: Recovery, records: list[dict[str, Any]]) -> None:
-    for record in records:
-        fact = from_record(record)
-        if fact is None:
-            continue
-        recovery.state = fold(recovery.state, fact)
-        if record["event"] == "run_started":
-            recovery.started_at[fact.attempt_id] = datetime.fromisoformat(record["ts"])  # type: ignore[union-attr]
-
-
-def _accepted_at(opened: tuple[str, Journal, list[dict[str, Any]]]) -> tuple[str, str]:
+def _accepted_at(path: Path) -> tuple[str, str]:
     """Rounds queue in the order in which they were accepted."""
-    round_id, _, records = opened
-    return (records[0]["ts"] if records else "", round_id)
+    first = next(read_records(path), None)
+    return (first["ts"] if first is not None else "", path.parent.name)
 
 
 def _seconds_alive(paths: RunPaths, started_at: datetime | None) -> float | None:

@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from scheduler.rounds.errors import SettingsError
 
@@ -33,13 +32,11 @@ class Timers(Generic[Event]):
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
 
-    def every(self, seconds: float, make_event: Callable[[], Event], name: str) -> None:
-        """Post an event every `seconds`, the first one `seconds` from now. Replaces a timer of that name."""
-        self._add(IntervalTrigger(seconds=seconds), make_event, name)
-
     def cron(self, fields: Mapping[str, str | int], make_event: Callable[[], Event], name: str) -> None:
         """Post an event whenever local time matches `fields` (minute, hour, day_of_week, ...).
 
+        Replaces a timer of that name. Periods belong to `clock.Deadlines`: a wall clock that is set back
+        would make them wait.
         Raises SettingsError for fields that no time can match.
         """
         try:
@@ -49,7 +46,9 @@ class Timers(Generic[Event]):
                 f"{name}: {dict(fields)} is not a schedule ({error}). "
                 f"Use minute, hour, day, month, day_of_week as in cron."
             ) from error
-        self._add(trigger, make_event, name)
+        self._scheduler.add_job(
+            lambda: self._post(make_event()), trigger, id=name, name=name, replace_existing=True
+        )
 
     def start(self) -> None:
         """Post from now on."""
@@ -59,8 +58,3 @@ class Timers(Generic[Event]):
         """Nothing is posted after the return. Does nothing when it never started."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
-
-    def _add(self, trigger: object, make_event: Callable[[], Event], name: str) -> None:
-        self._scheduler.add_job(
-            lambda: self._post(make_event()), trigger, id=name, name=name, replace_existing=True
-        )

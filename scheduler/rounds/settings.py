@@ -31,8 +31,8 @@ class Settings:
     threads: int = 1
     #: a copied file that cannot be read as a spec is rejected after this long without a change
     quiet_period_seconds: float = 30.0
-    #: the queue is looked through this often even when nothing was heard of it
-    rescan_seconds: float = 30.0
+    #: queue, free space and windows are looked at this often even when nothing was heard of them
+    rescan_seconds: float = 5.0
     #: what a run has between being asked to stop and being killed
     grace_seconds: float = 10.0
     #: below this much free space below `results/` nothing starts

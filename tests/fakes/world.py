@@ -140,15 +140,6 @@ class World:
             match action:
                 case act.Record(fact=fact):
                     self._record(fact)
-                case act.AcceptSpec():
-                    accepted = events.RoundAccepted(
-                        round=action.spec["id"],
-                        sha256=action.sha256,
-                        file=action.file,
-                        suffix=action.suffix,
-                        spec=action.spec,
-                    )
-                    self._record(accepted)
                 case act.StartWorker(intended=intended):
                     self.intended[intended.attempt_id] = intended
                     self.inbox.append(

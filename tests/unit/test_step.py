@@ -117,8 +117,8 @@ def test_the_same_bytes_again_are_no_news_and_other_bytes_are_a_conflict() -> No
     world.give(checked(make_round(title="changed"), sha256="f" * 64))
     rejected = world.performed[-1]
     assert isinstance(rejected, act.RejectSpec)
-    assert "another id" in rejected.problems[0]
-    assert len(world.lines) == before
+    assert "another id" in rejected.rejected.problems[0]
+    assert [record["event"] for record in world.records[before:]] == ["spec_rejected"]
 
 
 def crashing(config: str, stage: str = "quick", failure: Any = None) -> Any:

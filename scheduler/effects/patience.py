@@ -1,0 +1,48 @@
+"""What happens to an effect when the disk is full? It is tried again until there is room."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from scheduler.effects.records import DiskFullError
+from scheduler.rounds.errors import RecordsWriteError
+
+#: between two tries on a full disk
+RETRY_SECONDS = 1.0
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+T = TypeVar("T")
+
+
+class Patience:
+    """Nothing may go on that is not on the disk, so a full disk stops the daemon's thread where it is.
+
+    Runs in progress go on meanwhile: their budgets are their workers' own.
+    """
+
+    def __init__(self, say: Callable[[str], None], may_wait: Callable[[], bool]) -> None:
+        self._say = say
+        self._may_wait = may_wait
+
+    def on_full_disk(self, effect: Callable[[], T]) -> T:
+        """What `effect` returns, however long the disk is full; it must be one that can be repeated.
+
+        Raises RecordsWriteError when the daemon has been told to stop and may not wait.
+        """
+        is_told = False
+        while True:
+            try:
+                return effect()
+            except (DiskFullError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                    raise
+                if not self._may_wait():
+                    raise RecordsWriteError("the disk is full and the daemon was told to stop") from error
+                if not is_told:
+                    self._say(f"the disk is full; free some space: {error}")
+                is_told = True
+                time.sleep(RETRY_SECONDS)

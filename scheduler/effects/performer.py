@@ -1,0 +1,137 @@
+"""Who carries out what was decided? One method for each kind of action; nothing is decided here."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import orjson
+
+from scheduler.decide import actions as act
+from scheduler.decide import events
+from scheduler.decide.state import State
+from scheduler.effects import control
+from scheduler.effects.assignment import prepare_message
+from scheduler.effects.books import Books
+from scheduler.effects.clock import Deadlines
+from scheduler.effects.files import publish
+from scheduler.effects.gpu_watch import GpuWatch
+from scheduler.effects.launcher_log import LauncherLog
+from scheduler.effects.patience import Patience
+from scheduler.effects.reception import Reception
+from scheduler.effects.reporting import Reporting
+from scheduler.effects.workers import Workers
+from scheduler.rounds.paths import HomePaths, RunPaths
+
+#: what the performer carries out: every action but the facts to record and the daemon's own end
+Performable = (
+    act.StartWorker
+    | act.OpenGate
+    | act.ReleaseWorker
+    | act.EndWorker
+    | act.SetDeadline
+    | act.CancelDeadlines
+    | act.KeepSpec
+    | act.RejectSpec
+    | act.MoveSpec
+    | act.CloseRecords
+    | act.KeepError
+    | act.WriteReport
+    | act.DiscardRequest
+)
+
+
+class Performer:
+    """The effects a decision may ask for, each behind its module."""
+
+    def __init__(
+        self,
+        home: HomePaths,
+        *,
+        threads: int,
+        workers: Workers,
+        gpu: GpuWatch | None,
+        deadlines: Deadlines[events.DeadlinePassed],
+        reception: Reception,
+        reporting: Reporting,
+        books: Books,
+        log: LauncherLog,
+        patience: Patience,
+    ) -> None:
+        self._home = home
+        self._threads = threads
+        self._workers = workers
+        self._gpu = gpu
+        self._deadlines = deadlines
+        self._reception = reception
+        self._reporting = reporting
+        self._books = books
+        self._log = log
+        self._patience = patience
+
+    def perform(self, action: Performable, state: State) -> None:
+        """Carry out `action`, as decided on `state`. Waits where the disk is full."""
+        match action:
+            case act.StartWorker(intended=intended):
+                self._workers.start(intended.attempt_id, prepare_message(action, self._home, self._threads))
+            case act.OpenGate():
+                self._open_gate(action)
+            case act.ReleaseWorker(attempt_id=attempt_id):
+                self._workers.release(attempt_id)
+            case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
+                self._workers.end(attempt_id, ended_by)
+            case act.SetDeadline(key=key, seconds=seconds, event=event):
+                self._deadlines.set(key, seconds, event)
+            case act.CancelDeadlines(attempt_id=attempt_id):
+                for kind in get_args(events.DeadlineKind):
+                    self._deadlines.cancel(f"{kind}:{attempt_id}")
+            case act.WriteReport(round=round_id):
+                self._reporting.write(round_id)
+            case _:
+                self._patience.on_full_disk(lambda: self._keep(action, state))
+
+    def _keep(
+        self,
+        action: act.KeepSpec
+        | act.RejectSpec
+        | act.MoveSpec
+        | act.CloseRecords
+        | act.KeepError
+        | act.DiscardRequest,
+        state: State,
+    ) -> None:
+        """Files: each of these may be done again when the disk was full half way."""
+        match action:
+            case act.KeepSpec(accepted=accepted):
+                self._books.open_round(accepted.round, self._reception.keep(accepted))
+            case act.RejectSpec(rejected=rejected):
+                self._reception.reject(rejected)
+            case act.MoveSpec(round=round_id):
+                self._reception.move(action, state.rounds[round_id].accepted.suffix)
+            case act.CloseRecords(round=round_id):
+                self._books.close_round(round_id)
+            case act.KeepError(run=run):
+                self._keep_error(run)
+            case act.DiscardRequest(id=request_id, answer=answer):
+                control.discard(self._home, request_id)
+                self._log.line(f"REQUEST {answer}")
+
+    def _open_gate(self, action: act.OpenGate) -> None:
+        intended = action.intended
+        paths = self._home.round(intended.round).run(intended.run_dir)
+        told = {**events.to_fields(intended), "args": dict(action.config)}
+        self._patience.on_full_disk(lambda: _publish_config(paths, told))
+        if self._gpu is not None:
+            self._gpu.run_began(intended.attempt_id)
+        self._workers.go(intended.attempt_id, paths.root)
+
+    def _keep_error(self, run: events.RunFinished) -> None:
+        """The whole text of an error that the worker could not write itself."""
+        paths = self._home.round(run.round).run(run.run_dir)
+        if run.error and not paths.error.exists():
+            paths.root.mkdir(parents=True, exist_ok=True)
+            publish(paths.error, run.error.encode("utf-8", "backslashreplace"))
+
+
+def _publish_config(paths: RunPaths, told: dict[str, Any]) -> None:
+    paths.root.mkdir(parents=True, exist_ok=True)
+    publish(paths.config, orjson.dumps(told, option=orjson.OPT_INDENT_2))
