@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ class Policy(Protocol):
         """How a variant fared that was pruned or held. An infrastructure failure is never a LOSER."""
 
 
+@functools.cache
 def policy_names() -> tuple[str, ...]:
     """Every policy by the name of its file, sorted."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))

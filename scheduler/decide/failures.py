@@ -50,7 +50,9 @@ class Rule:
 RULES: dict[str, Rule] = {
     "oom": Rule(tries=1, then="park", remedy="list smaller batch sizes in `bsz`, then retry"),
     "data": Rule(
-        tries=1, then="park", remedy="make the data available or lower what is asked of it, then retry"
+        tries=1,
+        then="park",
+        remedy="put right what the message names, then retry; a changed file needs the round submitted anew",
     ),
     "network": Rule(
         tries=0, then="park", remedy="check the network, or point the task at local files, then retry"
