@@ -37,6 +37,8 @@ class Prepared:
     task: Task
     layout: Layout
     model: Rwkv7
+    #: of the model's parameters, which it follows to the device
+    optimizer: torch.optim.Optimizer
     #: the frozen evaluation set; `clusters` names the solution that each example was made from
     examples: Examples
     #: the best that any model can reach, by name, where it is known
@@ -56,6 +58,8 @@ def prepare(config: Config, context: Context) -> Prepared:
         task=task,
         layout=layout,
         model=model,
+        # The first optimizer of a process imports a second's worth of torch: better here than in the run.
+        optimizer=make_optimizer(model, config),
         examples=evaluation_set(task, context.n_eval or config.n_eval or N_EVAL),
         ceilings=ceilings(config),
     )
@@ -151,7 +155,7 @@ class Run:
         self.model = prepared.model.to(self.device)
         self.model.kernel, why = choose_kernel(self.device, self.dtype, self.config.head_size)
         print(f"kernel {self.model.kernel}: {why}", flush=True)
-        self.optimizer = make_optimizer(self.model, self.config)
+        self.optimizer = prepared.optimizer
         self.losses: list[Tensor] = []
 
     def step(self, batch: Batch, factor: float) -> None:
