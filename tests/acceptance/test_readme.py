@@ -36,7 +36,9 @@ def reduced_demo(folder: Path) -> Path:
     text = (ROOT / "queue/examples/demo.toml").read_text()
     text = re.sub(r"^max_steps = \d+", "max_steps = 4", text, flags=re.MULTILINE)
     text = re.sub(r"^d_acc = \S+", "d_acc = -100.0", text, flags=re.MULTILINE)
-    text = re.sub(r'^gate = "head"\n', 'gate = "head"\nalpha_init = -3.0\n', text, flags=re.MULTILINE)
+    text = re.sub(r"^(\[stages.quick\])", r"\1\nn_eval = 64", text, flags=re.MULTILINE)
+    text = re.sub(r"^(\[stages.medium\])", r"\1\nn_eval = 64", text, flags=re.MULTILINE)
+    text = re.sub(r"^\[tasks.variants.head\]\n.*\n", "", text, flags=re.MULTILINE)
     spec = folder / "demo.toml"
     spec.write_text(text)
     return spec

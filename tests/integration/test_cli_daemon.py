@@ -103,7 +103,9 @@ def in_a_terminal(command: list[str]) -> str:
     """Everything a command writes to the terminal it runs in, colours and cursor movements left out."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color"}
+    # The terminal tells its own size, whatever a test runner says of it.
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    environment["TERM"] = "xterm-256color"
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
         shown = b""

@@ -32,7 +32,8 @@ from scheduler.rounds.paths import HomePaths
 from trainers._wire import ATTEMPT_VARIABLE
 
 GRACE_SECONDS = 1.0
-ATTEMPT = "round/lr.quick.hot.s0.a1"
+#: its own in every test process: what is left of it is looked for on the whole machine
+ATTEMPT = f"round-{os.getpid()}/lr.quick.hot.s0.a1"
 
 T = TypeVar("T", bound=Input)
 
