@@ -349,11 +349,12 @@ import os, queue, sys, threading, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_workers import Desk
+attempt = sys.argv[3]
 from scheduler.decide.events import WorkerPrepared
 from scheduler.effects.workers import become_subreaper
 become_subreaper()
 desk = Desk(Path(sys.argv[1]))
-pid = desk.start("echo $$ > pids; (setsid sleep 600 & echo $! >> pids); exec sleep 600")
+pid = desk.start("echo $$ > pids; (setsid sleep 600 & echo $! >> pids); exec sleep 600", attempt=attempt)
 event = desk.await_(WorkerPrepared)
 desk.workers.go(event.attempt_id, desk.home / "run")
 print(pid, event.start_time, flush=True)
@@ -363,7 +364,7 @@ time.sleep(600)
 
 def test_kill_9_of_the_daemon_ends_the_worker_and_its_command(tmp_path: Path) -> None:
     daemon = subprocess.Popen(
-        [sys.executable, "-c", STAND_IN, str(tmp_path), str(Path(__file__).parent)],
+        [sys.executable, "-c", STAND_IN, str(tmp_path), str(Path(__file__).parent), ATTEMPT],
         stdout=subprocess.PIPE,
         text=True,
     )
