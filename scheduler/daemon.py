@@ -142,7 +142,7 @@ class Daemon:
         self._timers: Timers[Item] = Timers(self.post)
         self._log = LauncherLog(home.launcher_log, echo=echo)
         self._status = StatusFile(home.status)
-        self._reporting = Reporting(home)
+        self._reporting = Reporting(home, lambda: self.post(LookAround()))
         self._surroundings = Surroundings(home, settings, lambda: datetime.now().astimezone())
         patience = Patience(
             say=lambda reason: self._log.line(wait_line(reason)),

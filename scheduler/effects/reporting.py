@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from scheduler.rounds.paths import HomePaths
 
 
 class Reporting:
-    """Summaries under way. They are derived: one that was missed is made again at the next start."""
+    """Summaries under way. They are derived: one that was missed is made again at the next start.
 
-    def __init__(self, home: HomePaths) -> None:
+    `written` is called, in a thread, after each.
+    """
+
+    def __init__(self, home: HomePaths, written: Callable[[], None]) -> None:
         self._home = home
+        self._written = written
         self._writers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="report")
         self._last: dict[str, Future[None]] = {}
 
@@ -24,7 +29,9 @@ class Reporting:
 
     def write(self, round_id: str) -> None:
         """Rebuild the round's summaries from its records, soon."""
-        self._last[round_id] = self._writers.submit(self._write, round_id)
+        report = self._writers.submit(self._write, round_id)
+        self._last[round_id] = report
+        report.add_done_callback(lambda _: self._written())
 
     def close(self) -> None:
         """Wait for the summaries under way."""
