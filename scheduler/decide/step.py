@@ -14,7 +14,8 @@ from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import after_fact
 from scheduler.decide.after_input import after_input, after_worker
 from scheduler.decide.failures import Limits
-from scheduler.decide.plan import Wait, next_move
+from scheduler.decide.moves import Wait
+from scheduler.decide.plan import next_move
 from scheduler.decide.state import (
     Live,
     State,

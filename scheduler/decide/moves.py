@@ -1,0 +1,45 @@
+"""What can a plan come to? A fact to record, or a reason to wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scheduler.decide import events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing can be recorded now."""
+
+    reason: str
+    #: True when nothing is left to do at all
+    is_idle: bool = False
+    #: True when a run is due, or under way, and nothing else could start either
+    needs_device: bool = False
+
+
+Move = events.Fact | Wait
+
+
+def parked(run: events.RunFinished, reason: str, remedy: str) -> events.TaskParked:
+    """The task of `run` cannot go on without a person."""
+    return events.TaskParked(
+        round=run.round,
+        task=run.task,
+        failure_class=run.failure_class or run.status,
+        reason=reason,
+        remedy=remedy,
+    )
+
+
+def how_it_failed(run: events.RunFinished) -> str:
+    """`failed (crash): message`, or how else a run ended without a value."""
+    if run.status in ("failed", "lost"):
+        return f"failed ({run.failure_class}): {first_line(run.error)}"
+    return f"was ended by its time budget of {run.budget['time_budget_sec']:g} s before its first evaluation"
+
+
+def first_line(error: str | None) -> str:
+    """What a person reads of an error in one line."""
+    lines = (error or "").strip().splitlines()
+    return lines[0] if lines else "no message"
