@@ -46,7 +46,11 @@ def noncentral_t_upper_tail(t: float, df: float, shift: float) -> float:
         return normal_upper_tail(t - shift)
     from scipy.special import nctdtr
 
-    return 1.0 - float(nctdtr(df, shift, t))
+    below = float(nctdtr(df, shift, t))
+    if math.isnan(below):
+        # scipy gives no number where the tail is smaller than any float
+        return 1.0 if shift > t else 0.0
+    return 1.0 - below
 
 
 def normal_upper_tail(z: float) -> float:

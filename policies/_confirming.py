@@ -1,0 +1,82 @@
+"""What do the fresh seeds say at a look? One noise estimate for the task, one estimate a candidate.
+
+Look r reads slots 1..r of every candidate and 1..r+1 of the baseline; slot 0, which selected, is never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policies._delta import Comparison, Estimate, SeedCorrelation, compare, estimate
+from policies._effect_prior import DEFAULT_PRIOR, EffectPrior
+from policies._looks import LookReading
+from policies._posterior import Posterior, medium_reading, posterior
+from policies._variance import NoisePrior, moderated, spread_of
+from policies.evidence import Objective, Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """What is known of a task and stage before its runs are read, frozen with the round."""
+
+    noise: NoisePrior
+    #: variance of a single run from the evaluation set alone, see `eval_variance`
+    floor: float = 0.0
+    correlation: SeedCorrelation = field(default_factory=SeedCorrelation)
+    effects: EffectPrior = DEFAULT_PRIOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """A candidate as its fresh seeds show it."""
+
+    estimate: Estimate
+    posterior: Posterior
+
+    @property
+    def reading(self) -> LookReading:
+        return LookReading.of(self.estimate.p, self.posterior)
+
+
+def baseline_slots(look: int) -> tuple[int, ...]:
+    """The baseline's slots read at `look`: one more than a candidate has."""
+    return tuple(range(1, look + 2))
+
+
+def candidate_slots(look: int) -> tuple[int, ...]:
+    """A candidate's slots read at `look`."""
+    return tuple(range(1, look + 1))
+
+
+def comparison_at(
+    objective: Objective, look: int, variant: Iterable[Observation], baseline: Iterable[Observation]
+) -> Comparison | None:
+    """The runs of one stage that `look` may read; None while one of the variant's is missing."""
+    slots = candidate_slots(look)
+    ours = [run for run in variant if run.slot in slots]
+    theirs = [run for run in baseline if run.slot in baseline_slots(look)]
+    comparison = compare(objective, ours, theirs)
+    return comparison if comparison is not None and len(comparison.variant) == len(slots) else None
+
+
+def confirmed_at(
+    comparisons: Mapping[str, Comparison], knowledge: Knowledge, earlier: Sequence[Comparison] = ()
+) -> Mapping[str, Confirmed]:
+    """Every open candidate at a look, by name.
+
+    `earlier` are the last comparisons of candidates that have stopped: their seeds still tell the noise.
+    """
+    everything = [*comparisons.values(), *earlier]
+    if not everything:
+        return {}
+    baseline = {seed: value for each in everything for seed, value in each.baseline.items()}
+    spread = spread_of([baseline, *(each.variant for each in everything)])
+    noise = moderated(spread, knowledge.noise, knowledge.floor)
+    confirmed = {}
+    for name, comparison in comparisons.items():
+        measured = estimate(comparison, noise, knowledge.correlation)
+        if measured is not None:
+            effect = posterior([medium_reading(measured)], knowledge.effects)
+            confirmed[name] = Confirmed(estimate=measured, posterior=effect)
+    return confirmed
