@@ -1,0 +1,103 @@
+"""Which variants go on, and which few of them are confirmed? Selection, by any seed that will not judge.
+
+Nothing here is a claim: whatever is selected is tested on seeds that were not read before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from policies._delta import Estimate
+from policies._effect_prior import DEFAULT_PRIOR, EffectPrior
+from policies._posterior import Posterior, medium_reading, posterior, quick_reading
+
+Rule = Literal["posterior", "threshold"]
+#: P(effect >= min_effect) below which a variant is weak after quick
+WEAK_BELOW = 0.15
+#: P at which a variant is promoted however many others are
+PROMOTED_FROM = 0.5
+MIN_PROMOTED = 2
+#: the frozen confirm set
+CONFIRMED_FROM = 0.35
+MAX_CONFIRMED = 4
+#: variants from which a second baseline seed is worth its time at quick
+SECOND_BASELINE_FROM = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """A variant as slot 0 shows it, in units of min_effect."""
+
+    name: str
+    quick: Estimate | None = None
+    medium: Estimate | None = None
+    #: why it cannot go on whatever its delta: a no-op, broken, or its runs failed
+    stopped: str | None = None
+
+    def posterior(self, prior: EffectPrior = DEFAULT_PRIOR) -> Posterior:
+        """The effect, given what ran."""
+        readings = [quick_reading(self.quick)] if self.quick is not None else []
+        if self.medium is not None:
+            readings.append(medium_reading(self.medium))
+        return posterior(readings, prior)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenRule:
+    """When a variant is pruned after quick."""
+
+    rule: Rule = "posterior"
+    weak_below: float = WEAK_BELOW
+    #: smallest delta that survives `rule = "threshold"`, in units of min_effect
+    min_delta: float = 0.0
+
+    def why_weak(self, variant: Screened, prior: EffectPrior = DEFAULT_PRIOR) -> str | None:
+        """The reason to prune a variant after quick; None when it may go on."""
+        if variant.stopped is not None:
+            return variant.stopped
+        if variant.quick is None:
+            return "no quick delta"
+        if self.rule == "threshold":
+            return "weak: below min_delta" if variant.quick.delta < self.min_delta else None
+        probability = variant.posterior(prior).at_least(1.0)
+        if probability < self.weak_below:
+            return f"weak: P(effect >= min_effect) = {probability:.2f} < {self.weak_below:g}"
+        return None
+
+
+def baseline_quick_slots(variants: int) -> tuple[int, ...]:
+    """The baseline's slots at quick: a second one where many variants share its luck."""
+    return (0, 1) if variants >= SECOND_BASELINE_FROM else (0,)
+
+
+def promoted(
+    survivors: Sequence[Screened], screened: int, prior: EffectPrior = DEFAULT_PRIOR
+) -> tuple[str, ...]:
+    """The survivors of quick that get medium at slot 0, best first.
+
+    The best half of the `screened` variants, at least two, and every further one that is more likely than not
+    to be worth having.
+    """
+    ranked = _ranked(survivors, prior)
+    places = max(MIN_PROMOTED, math.ceil(screened / 2))
+    return tuple(
+        name
+        for place, (name, probability) in enumerate(ranked)
+        if place < places or probability >= PROMOTED_FROM
+    )
+
+
+def confirm_set(candidates: Sequence[Screened], prior: EffectPrior = DEFAULT_PRIOR) -> tuple[str, ...]:
+    """The few that are confirmed, best first: to be recorded before any fresh seed runs."""
+    able = [each for each in candidates if each.stopped is None and each.medium is not None]
+    ranked = [name for name, probability in _ranked(able, prior) if probability >= CONFIRMED_FROM]
+    return tuple(ranked[:MAX_CONFIRMED])
+
+
+def _ranked(variants: Sequence[Screened], prior: EffectPrior) -> list[tuple[str, float]]:
+    """Names with P(effect >= min_effect), highest first; ties keep their order."""
+    chances = [(each.name, each.posterior(prior).at_least(1.0)) for each in variants]
+    return sorted(chances, key=lambda pair: -pair[1])
