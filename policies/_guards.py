@@ -1,0 +1,120 @@
+"""Can these runs be believed at all? No-ops, leaks, dead metrics and dead seeds look like results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from policies._delta import Estimate
+from policies.evidence import BROKEN_CLASSES, Observation
+
+#: a loss below this share of the baseline's is a leak until shown otherwise
+LEAK_BELOW = 0.5
+#: so many sd below the baseline at quick, with a worse loss, is a loser at once
+LOSER_SD = 3.0
+#: equal values over so many runs are no coincidence
+MIN_RUNS_OF_A_CONSTANT = 3
+
+
+def broken_class(runs: Iterable[Observation]) -> str | None:
+    """The failure class that speaks against the variant itself; None when only infrastructure failed."""
+    return next((run.failure_class for run in runs if run.failure_class in BROKEN_CLASSES), None)
+
+
+def infrastructure_class(runs: Iterable[Observation]) -> str | None:
+    """The failure class, or the outcome, that kept a run from telling anything and is nobody's fault."""
+    for run in runs:
+        if run.status in ("failed", "lost", "cancelled") and run.failure_class not in BROKEN_CLASSES:
+            return run.failure_class or run.status
+    return None
+
+
+def is_no_op(variant: Sequence[Observation], baseline: Sequence[Observation]) -> bool:
+    """Whether every run equals the baseline's of its stage and seed exactly, in scores and loss."""
+    references = {(run.stage, run.seed): run for run in baseline if run.is_usable}
+    usable = [run for run in variant if run.is_usable]
+    return bool(usable) and all(
+        run.scores_digest is not None
+        and (run.stage, run.seed) in references
+        and _is_same_result(run, references[run.stage, run.seed])
+        for run in usable
+    )
+
+
+def has_worse_loss(variant: Sequence[Observation], baseline: Sequence[Observation]) -> bool:
+    """Whether the variant's loss exceeds the baseline's on every seed that has both."""
+    pairs = _loss_pairs(variant, baseline)
+    return bool(pairs) and all(ours > theirs for ours, theirs in pairs)
+
+
+def is_hopeless(quick: Estimate, *, has_worse_loss: bool) -> bool:
+    """Whether quick alone shows a loser: far below the baseline, and the loss agrees."""
+    return quick.delta < -LOSER_SD * quick.se and has_worse_loss
+
+
+def leak(variant: Sequence[Observation], baseline: Sequence[Observation]) -> str | None:
+    """The sentence that rejects a loss too good to be true: it saw the answers, or scored something else."""
+    for ours, theirs in _loss_pairs(variant, baseline):
+        if theirs > 0 and ours < LEAK_BELOW * theirs:
+            return (
+                f"a loss of {ours:.4g} is less than half the baseline's {theirs:.4g}:"
+                " a leak, or another evaluation"
+            )
+    return None
+
+
+def constant_metric(runs: Iterable[Observation]) -> str | None:
+    """The sentence that says a metric never moved over configs and seeds, though the runs differ."""
+    usable = [run for run in runs if run.is_usable]
+    values = {run.value for run in usable}
+    losses = {run.loss for run in usable}
+    is_dead = len(usable) >= MIN_RUNS_OF_A_CONSTANT and len(values) == 1
+    if is_dead and (len(losses) > 1 or len({run.config for run in usable}) > 1):
+        return f"the metric is {values.pop()!r} in all {len(usable)} runs: it measures nothing here"
+    return None
+
+
+def dead_seed(runs: Iterable[Observation]) -> str | None:
+    """The sentence that says different seeds gave one result: they are one run, whatever their number."""
+    for same in _by_config(runs).values():
+        for index, run in enumerate(same):
+            twin = next((one for one in same[:index] if _is_same_result(run, one)), None)
+            if twin is not None:
+                seeds = f"seeds {twin.seed} and {run.seed}"
+                return f"{run.config}: {seeds} give the same bits; the seed changes nothing"
+    return None
+
+
+def data_order_only(runs: Iterable[Observation]) -> str | None:
+    """The warning that seeds are equal before any step: initialisation is seeded elsewhere."""
+    for same in _by_config(runs).values():
+        starts = {run.seed: run.curve[0][1] for run in same if run.curve and run.curve[0][0] == 0}
+        if len(starts) > 1 and len(set(starts.values())) == 1:
+            return (
+                f"{same[0].config}: seeds {', '.join(map(str, starts))} are equal before the first step;"
+                " the seed changes the order of the data at most, not the initialisation"
+            )
+    return None
+
+
+def _is_same_result(run: Observation, other: Observation) -> bool:
+    """Equal to the last bit. Without a digest of the scores the loss must tell: a share repeats by chance."""
+    return (
+        (run.scores_digest is not None or run.loss is not None)
+        and run.scores_digest == other.scores_digest
+        and (run.loss, run.value) == (other.loss, other.value)
+    )
+
+
+def _loss_pairs(variant: Sequence[Observation], baseline: Sequence[Observation]) -> list[tuple[float, float]]:
+    references = {(run.stage, run.seed): run.loss for run in baseline if run.is_usable}
+    pairs = [(run.loss, references.get((run.stage, run.seed))) for run in variant if run.is_usable]
+    return [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
+
+
+def _by_config(runs: Iterable[Observation]) -> Mapping[tuple[str, str], list[Observation]]:
+    """Usable runs by stage and config, each seed once."""
+    grouped: dict[tuple[str, str], dict[int, Observation]] = {}
+    for run in runs:
+        if run.is_usable:
+            grouped.setdefault((run.stage, run.config), {}).setdefault(run.seed, run)
+    return {key: list(by_seed.values()) for key, by_seed in grouped.items()}
