@@ -202,10 +202,11 @@ class Daemon:
     def run(self) -> None:
         """Serve the inbox until there is a reason to exit."""
         while self._exit is None:
-            self._turn(self._next_item())
             self._tell()
-            if self._until_idle and self._exit is None and self._has_nothing_left():
+            if self._until_idle and self._has_nothing_left():
                 self._stop("idle")
+            else:
+                self._turn(self._next_item())
 
     def close(self) -> None:
         """Let go of everything; the last status says that nobody serves the home."""

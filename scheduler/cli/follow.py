@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
+import select
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,8 +97,10 @@ class Tail:
 
 
 def _pause() -> bool:
-    time.sleep(_POLL_SECONDS)
-    return True
+    """Wait a moment; False when nobody reads our output any more (`schedctl follow | head`)."""
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)
+    return not reader.poll(_POLL_SECONDS * 1000)
 
 
 def _is_about(line: str, round_id: str | None) -> bool:

@@ -160,7 +160,7 @@ def _checkable(task: TaskDraft, problems: list[Problem]) -> TaskDraft | None:
     """The task without its variants that have problems; None where a trainer could say nothing of it."""
     place: Path = ("tasks", task.index)
     here = [problem.path[2:] for problem in problems if problem.is_within(place)]
-    if not task.stages or () in here or any(problem.path == ("tasks",) for problem in problems):
+    if () in here or any(problem.path == ("tasks",) for problem in problems):
         return None
     if any(path[0] in _NEEDED_BY_TRAINER for path in here):
         return None

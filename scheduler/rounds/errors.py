@@ -52,7 +52,3 @@ class RecordsWriteError(RoundhouseError):
     """A record could not be made durable. After a failed fsync only a fresh process may go on."""
 
     exit_code = 1
-
-
-class ProtocolMismatchError(RoundhouseError):
-    """A delta was asked for between runs that are not comparable."""
