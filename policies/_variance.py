@@ -44,6 +44,10 @@ class NoisePrior:
     #: whether it was measured in the objective's unit, and not scaled from another one
     is_measured: bool = True
 
+    def __post_init__(self) -> None:
+        if not self.sd > 0:
+            raise ValueError(f"no run is free of noise: a prior sd must be positive (found {self.sd!r})")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
@@ -95,7 +99,7 @@ def noise_prior(
     if objective.unit == "pp":
         # scaled with min_effect like every constant, but a wish for finer effects makes no run less noisy
         return NoisePrior(sd=start.sd * max(1.0, 1.0 / objective.min_effect), df=start.df)
-    if baseline is not None and len(baseline) >= MIN_SEEDS_FOR_SD:
+    if baseline is not None and len(baseline) >= MIN_SEEDS_FOR_SD and len(set(baseline.values())) > 1:
         return NoisePrior(sd=statistics.stdev(baseline.values()), df=0.0)
     return NoisePrior(sd=start.sd, df=start.df, is_measured=False)
 
@@ -114,13 +118,19 @@ def eval_variance(
 
 
 def moderated(spread: Spread, prior: NoisePrior, floor: float = 0.0) -> Noise:
-    """`(d0 s0^2 + SS) / (d0 + df)` with `s0^2 >= floor`; at no df at all, the prior's sd as it is."""
+    """`(d0 s0^2 + SS) / (d0 + df)` with `s0^2 >= floor`.
+
+    Where that is nothing, because no run was repeated or all repeated runs tie, the noise is not zero but
+    unknown: the prior's sd at no degrees of freedom.
+    """
     expected = max(prior.sd**2, floor)
-    df = prior.df + spread.df
-    if df == 0:
+    if math.isinf(prior.df):
+        return Noise(variance=expected, df=math.inf, is_measured=prior.is_measured)
+    weighed = prior.df * expected + spread.ss
+    if weighed == 0:
         return Noise(variance=expected, df=0.0, is_measured=prior.is_measured)
-    variance = max((prior.df * expected + spread.ss) / df, floor)
-    return Noise(variance=variance, df=df, is_measured=prior.is_measured)
+    df = prior.df + spread.df
+    return Noise(variance=max(weighed / df, floor), df=df, is_measured=prior.is_measured)
 
 
 def fit_noise(spreads: Sequence[Spread]) -> NoisePrior | None:

@@ -107,6 +107,19 @@ def test_the_moderated_variance_weighs_by_degrees_of_freedom(
     assert noise.df == df
 
 
+def test_runs_that_tie_leave_the_noise_unknown_and_not_zero() -> None:
+    noise = moderated(spread_of([{1: 3.0, 2: 3.0}]), NoisePrior(sd=2.0, df=0))
+    assert (noise.variance, noise.df) == (4.0, 0.0)
+    assert not noise_prior("medium", NAT, baseline={1: 3.0, 2: 3.0, 3: 3.0}).is_measured
+    with pytest.raises(ValueError, match="no run is free of noise"):
+        NoisePrior(sd=0.0, df=4)
+
+
+def test_a_prior_that_is_certain_is_not_moved() -> None:
+    noise = moderated(Spread(ss=100.0, df=2), NoisePrior(sd=2.0, df=math.inf))
+    assert (noise.variance, noise.df) == (4.0, math.inf)
+
+
 @given(st.floats(-50, 50), st.floats(0, 1))
 def test_two_close_runs_never_make_a_task_look_noiseless(value: float, gap: float) -> None:
     noise = moderated(spread_of([{1: value, 2: value + gap}]), noise_prior("medium", PP))
