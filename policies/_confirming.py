@@ -1,6 +1,7 @@
 """What do the fresh seeds say at a look? One noise estimate for the task, one estimate a candidate.
 
-Look r reads slots 1..r of every candidate and 1..r+1 of the baseline; slot 0, which selected, is never read.
+Look r reads slots 1..r of every candidate and 1..r+1 of the baseline. Slot 0, which selected, may still say
+that a candidate is not worth another seed: that can only end a test, never decide it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies._delta import Comparison, Estimate, SeedCorrelation, compare, estimate
-from policies._effect_prior import DEFAULT_PRIOR, EffectPrior
+from policies._effect_prior import DEFAULT_PRIOR, EffectPrior, Reading
 from policies._looks import LookReading
 from policies._posterior import Posterior, medium_reading, posterior
 from policies._variance import NoisePrior, moderated, spread_of
@@ -32,11 +33,14 @@ class Confirmed:
     """A candidate as its fresh seeds show it."""
 
     estimate: Estimate
+    #: the effect by fresh seeds alone, which the verdict tells
     posterior: Posterior
+    #: the effect by everything that ran, which only tells whether to go on
+    steering: Posterior
 
     @property
     def reading(self) -> LookReading:
-        return LookReading.of(self.estimate.p, self.posterior)
+        return LookReading(p=self.estimate.p, probability=self.steering.at_least(1.0))
 
 
 def baseline_slots(look: int) -> tuple[int, ...]:
@@ -61,11 +65,16 @@ def comparison_at(
 
 
 def confirmed_at(
-    comparisons: Mapping[str, Comparison], knowledge: Knowledge, earlier: Sequence[Comparison] = ()
+    comparisons: Mapping[str, Comparison],
+    knowledge: Knowledge,
+    *,
+    screened: Mapping[str, Sequence[Reading]],
+    earlier: Sequence[Comparison] = (),
 ) -> Mapping[str, Confirmed]:
     """Every open candidate at a look, by name.
 
-    `earlier` are the last comparisons of candidates that have stopped: their seeds still tell the noise.
+    `screened` are the readings of slot 0 that selected each candidate. `earlier` are the last comparisons of
+    candidates that have stopped: their seeds still tell the noise.
     """
     everything = [*comparisons.values(), *earlier]
     if not everything:
@@ -77,6 +86,10 @@ def confirmed_at(
     for name, comparison in comparisons.items():
         measured = estimate(comparison, noise, knowledge.correlation)
         if measured is not None:
-            effect = posterior([medium_reading(measured)], knowledge.effects)
-            confirmed[name] = Confirmed(estimate=measured, posterior=effect)
+            reading = medium_reading(measured)
+            confirmed[name] = Confirmed(
+                estimate=measured,
+                posterior=posterior([reading], knowledge.effects),
+                steering=posterior([*screened.get(name, ()), reading], knowledge.effects),
+            )
     return confirmed

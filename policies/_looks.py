@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from policies._posterior import Posterior
-
 #: share of alpha that each of so many looks may spend, safe for any number of candidates
 SAFE_SHARE = {1: 1.0, 2: 0.57, 3: 0.42, 4: 0.34, 5: 0.29}
 #: P(effect >= min_effect) below which a candidate is not worth another seed
@@ -43,16 +41,12 @@ class LookPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookReading:
-    """One candidate at a look, from fresh seeds alone."""
+    """One candidate at a look."""
 
-    #: one-sided p of the moderated t
+    #: one-sided p of the moderated t, from fresh seeds alone
     p: float
-    #: P(effect >= min_effect)
+    #: P(effect >= min_effect), from everything that ran: it can only stop a candidate
     probability: float
-
-    @classmethod
-    def of(cls, p: float, posterior: Posterior) -> LookReading:
-        return cls(p=p, probability=posterior.at_least(1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

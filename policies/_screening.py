@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policies._delta import Estimate
-from policies._effect_prior import DEFAULT_PRIOR, EffectPrior
+from policies._effect_prior import DEFAULT_PRIOR, EffectPrior, Reading
 from policies._posterior import Posterior, medium_reading, posterior, quick_reading
 
 Rule = Literal["posterior", "threshold"]
@@ -37,12 +37,15 @@ class Screened:
     #: why it cannot go on whatever its delta: a no-op, broken, or its runs failed
     stopped: str | None = None
 
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What slot 0 tells of the effect."""
+        quick = () if self.quick is None else (quick_reading(self.quick),)
+        return quick if self.medium is None else (*quick, medium_reading(self.medium))
+
     def posterior(self, prior: EffectPrior = DEFAULT_PRIOR) -> Posterior:
         """The effect, given what ran."""
-        readings = [quick_reading(self.quick)] if self.quick is not None else []
-        if self.medium is not None:
-            readings.append(medium_reading(self.medium))
-        return posterior(readings, prior)
+        return posterior(self.readings, prior)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

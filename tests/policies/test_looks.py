@@ -10,6 +10,7 @@ import pytest
 from policies._calibration import calibrated_share, smallest_ratios
 from policies._confirming import Knowledge, baseline_slots, candidate_slots, comparison_at, confirmed_at
 from policies._delta import Comparison, SeedCorrelation
+from policies._effect_prior import Reading
 from policies._looks import SAFE_SHARE, LookPlan, LookReading, Looks, take_look
 from policies._variance import NoisePrior
 from policies.evidence import Objective, Observation
@@ -165,7 +166,7 @@ def test_the_noise_at_a_look_is_that_of_the_whole_task() -> None:
     sides = [{1: 10.0, 2: 13.0}, {1: 5.0, 2: 5.0}]
     comparisons = [Comparison(variant=side, baseline=baseline, protocol="medium") for side in sides]
     knowledge = Knowledge(noise=NoisePrior(sd=1.7, df=4))
-    both = confirmed_at({"a": comparisons[0]}, knowledge, earlier=comparisons[1:])["a"]
+    both = confirmed_at({"a": comparisons[0]}, knowledge, screened={}, earlier=comparisons[1:])["a"]
     variance = (4 * 1.7**2 + 8.0 + 4.5 + 0.0) / (4 + 2 + 1 + 1)
     assert both.estimate.df == 8
     assert both.estimate.se == pytest.approx(math.sqrt(variance * (1 / 2 + 1 / 3 - 0.08 / 3)))
@@ -199,7 +200,7 @@ def confirmed_without_effect(noise: np.ndarray, knowledge: Knowledge) -> Looks:
             for name in looks.open
         }
         earlier = [each for name, each in last.items() if name not in now]
-        confirmed = confirmed_at(now, knowledge, earlier)
+        confirmed = confirmed_at(now, knowledge, screened={}, earlier=earlier)
         last.update(now)
         looks = take_look(looks, {name: each.reading for name, each in confirmed.items()})
     return looks
@@ -207,6 +208,19 @@ def confirmed_without_effect(noise: np.ndarray, knowledge: Knowledge) -> Looks:
 
 def test_a_reading_counts_the_smallest_effect_of_interest() -> None:
     comparison = Comparison(variant={1: 6.0, 2: 6.5}, baseline={1: 0.0, 2: 0.5, 3: 0.2}, protocol="medium")
-    confirmed = confirmed_at({"a": comparison}, Knowledge(noise=NoisePrior(sd=1.0, df=4)))["a"]
+    knowledge = Knowledge(noise=NoisePrior(sd=1.0, df=4))
+    confirmed = confirmed_at({"a": comparison}, knowledge, screened={})["a"]
     assert confirmed.reading.probability == confirmed.posterior.at_least(1.0) > 0.99
     assert confirmed.reading.p == confirmed.estimate.p < 0.01
+
+
+def test_slot_0_steers_and_never_judges() -> None:
+    comparison = Comparison(variant={1: 2.0}, baseline={1: 0.0, 2: 0.5}, protocol="medium")
+    knowledge = Knowledge(noise=NoisePrior(sd=1.7, df=4))
+    poor, good = (
+        confirmed_at({"a": comparison}, knowledge, screened={"a": [Reading(value=value, sd=2.0)]})["a"]
+        for value in (-3.0, 6.0)
+    )
+    assert poor.reading.probability < 0.30 < good.reading.probability
+    assert poor.estimate == good.estimate
+    assert poor.posterior.mean == good.posterior.mean

@@ -34,7 +34,8 @@ def confirmation(
     delta: float, se: float = 1.2, seeds: int = 3, *, is_measured: bool = True, **more: Any
 ) -> Confirmation:
     estimate = measured(delta, se, seeds, is_measured=is_measured)
-    fresh = Confirmed(estimate=estimate, posterior=posterior([medium_reading(estimate)]))
+    effect = posterior([medium_reading(estimate)])
+    fresh = Confirmed(estimate=estimate, posterior=effect, steering=effect)
     return Confirmation(fresh=fresh, **more)
 
 
