@@ -1,0 +1,146 @@
+"""Does the confirm test keep its level on real runs? Equal runs are split into baseline and variants."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import math
+import os
+import random
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(1, str(Path(__file__).parents[1]))
+
+from subject import heading
+
+from policies._confirming import Knowledge, baseline_slots, candidate_slots, confirmed_at
+from policies._delta import Comparison, SeedCorrelation
+from policies._looks import LookPlan, Looks, take_look
+from policies._variance import NoisePrior, Spread, fit_noise, spread_of
+
+DATA_VARIABLE = "ROUNDHOUSE_REPLAY_DATA"
+MIN_RUNS = 8
+LOOKS = 3
+MAX_CANDIDATES = 4
+#: smallest effect of interest, nat; it scales numbers and does not enter the test
+MIN_EFFECT_NAT = 0.001
+#: the runs do not tell their seeds
+UNPAIRED = SeedCorrelation(rho=0.0, theta=0.0)
+#: noise that only a task's own runs tell
+NO_PRIOR = NoisePrior(sd=1.0, df=0.0)
+
+Cell = tuple[str, str, str, str]
+
+
+def read_cells(folder: Path) -> Mapping[Cell, tuple[float, ...]]:
+    """Minus the last validation loss, in MIN_EFFECT_NAT, of the runs of one code; cells of 8 or more runs."""
+    last: dict[tuple[str, str, str], tuple[int, float]] = {}
+    with gzip.open(folder / "nanogpt_curves.csv.gz", "rt") as lines:
+        for row in csv.DictReader(lines):
+            run, step = (row["track"], row["group"], row["run"]), int(row["step"])
+            if run not in last or step > last[run][0]:
+                last[run] = (step, float(row["val_loss"]))
+    cells: dict[Cell, list[float]] = {}
+    with (folder / "nanogpt_runs.csv").open() as lines:
+        for row in csv.DictReader(lines):
+            cell = (row["track"], row["group"], row["code_fp"], row["total_steps"])
+            loss = last[row["track"], row["group"], row["run"]][1]
+            cells.setdefault(cell, []).append(-loss / MIN_EFFECT_NAT)
+    return {cell: tuple(gains) for cell, gains in cells.items() if len(gains) >= MIN_RUNS}
+
+
+def false_share(gains: Sequence[float], prior: NoisePrior, alpha: float, splits: int, seed: int) -> float:
+    """Share of random splits in which any candidate is rejected, though all runs are of one code."""
+    draw = random.Random(seed)
+    candidates = min(MAX_CANDIDATES, (len(gains) - LOOKS - 1) // LOOKS)
+    false = 0
+    for _ in range(splits):
+        shuffled = draw.sample(list(gains), len(gains))
+        baseline = shuffled[: LOOKS + 1]
+        rest = shuffled[LOOKS + 1 :]
+        variants = [rest[LOOKS * k : LOOKS * (k + 1)] for k in range(candidates)]
+        false += bool(_confirm(baseline, variants, prior, alpha).rejected)
+    return false / splits
+
+
+def fitted_elsewhere(cells: Mapping[Cell, Sequence[float]], cell: Cell) -> NoisePrior:
+    """The noise prior that a ledger of all other cells gives."""
+    spreads: list[Spread] = [
+        spread_of([dict(enumerate(gains))]) for other, gains in cells.items() if other != cell
+    ]
+    fitted = fit_noise(spreads)
+    assert fitted is not None
+    return fitted
+
+
+def levels(
+    cells: Mapping[Cell, Sequence[float]], alpha: float, splits: int, seed: int, *, has_prior: bool
+) -> tuple[float, float]:
+    """The false share over cells, each counting alike, and its standard error between them."""
+    shares = []
+    for index, (cell, gains) in enumerate(cells.items()):
+        prior = fitted_elsewhere(cells, cell) if has_prior else NO_PRIOR
+        shares.append(false_share(gains, prior, alpha, splits, seed + index))
+    return statistics.fmean(shares), statistics.stdev(shares) / math.sqrt(len(shares))
+
+
+def _confirm(
+    baseline: Sequence[float], variants: Sequence[Sequence[float]], prior: NoisePrior, alpha: float
+) -> Looks:
+    """Declared looks without futility: nothing but the test ends one."""
+    names = tuple(map(str, range(len(variants))))
+    looks = Looks(plan=LookPlan(candidates=names, looks=LOOKS, alpha=alpha))
+    knowledge = Knowledge(noise=prior, correlation=UNPAIRED)
+    last: dict[str, Comparison] = {}
+    while looks.open:
+        look = looks.taken + 1
+        theirs = {-slot: baseline[slot - 1] for slot in baseline_slots(look)}
+        now = {
+            name: Comparison(
+                variant={slot: variants[int(name)][slot - 1] for slot in candidate_slots(look)},
+                baseline=theirs,
+                protocol="replay",
+            )
+            for name in looks.open
+        }
+        earlier = [each for name, each in last.items() if name not in now]
+        last.update(now)
+        confirmed = confirmed_at(now, knowledge, screened={}, earlier=earlier)
+        readings = {name: replace(each.reading, probability=1.0) for name, each in confirmed.items()}
+        looks = take_look(looks, readings)
+    return looks
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument(
+        "data", nargs="?", default=os.environ.get(DATA_VARIABLE), help="folder of the curves"
+    )
+    arguments.add_argument("--splits", type=int, default=200, help="splits of each cell (200)")
+    arguments.add_argument("--seed", type=int, default=0)
+    asked = arguments.parse_args()
+    if asked.data is None:
+        arguments.error(f"name the folder of nanogpt_curves.csv.gz, or set {DATA_VARIABLE}")
+    cells = read_cells(Path(asked.data))
+    print(heading())
+    print(f"{len(cells)} cells, {sum(map(len, cells.values()))} runs, {asked.splits} splits each\n")
+    print("| nominal | false, noise prior of the other cells | false, no prior |\n|---|---|---|")
+    missed = False
+    for alpha in (0.05, 0.10, 0.20):
+        measured = [
+            levels(cells, alpha, asked.splits, asked.seed, has_prior=has_prior) for has_prior in (True, False)
+        ]
+        print(
+            f"| {alpha:.2f} | " + " | ".join(f"{share:.3f} ({error:.3f})" for share, error in measured) + " |"
+        )
+        missed |= any(share - 2 * error > alpha for share, error in measured)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
