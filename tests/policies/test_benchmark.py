@@ -50,7 +50,7 @@ def test_the_world_has_the_effects_it_says(benchmark: Any) -> None:
 def test_a_world_with_half_the_winners_has_as_many_variants(benchmark: Any) -> None:
     for world in benchmark.world.SCENARIOS:
         assert 0.85 < sum(share for share, _ in world.effects) <= 0.900001
-    halved = dict((effect, share) for share, effect in benchmark.world.SCENARIOS[1].effects)
+    halved = {effect: share for share, effect in benchmark.world.SCENARIOS[1].effects}
     assert (halved[3.0], halved[8.0], halved[0.0]) == pytest.approx((0.05, 0.025, 0.575))
 
 
