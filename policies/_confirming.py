@@ -56,12 +56,19 @@ def candidate_slots(look: int) -> tuple[int, ...]:
 def comparison_at(
     objective: Objective, look: int, variant: Iterable[Observation], baseline: Iterable[Observation]
 ) -> Comparison | None:
-    """The runs of one stage that `look` may read; None while one of the variant's is missing."""
-    slots = candidate_slots(look)
-    ours = [run for run in variant if run.slot in slots]
-    theirs = [run for run in baseline if run.slot in baseline_slots(look)]
-    comparison = compare(objective, ours, theirs)
-    return comparison if comparison is not None and len(comparison.variant) == len(slots) else None
+    """The runs of one stage that `look` may read; None while one of either side is missing.
+
+    Later runs change nothing: a look that is read again says the same.
+    """
+    ours, theirs = candidate_slots(look), baseline_slots(look)
+    comparison = compare(
+        objective,
+        [run for run in variant if run.slot in ours],
+        [run for run in baseline if run.slot in theirs],
+    )
+    if comparison is None or len(comparison.variant) < len(ours) or len(comparison.baseline) < len(theirs):
+        return None
+    return comparison
 
 
 def confirmed_at(

@@ -53,14 +53,14 @@ class Estimate:
 
     @property
     def p(self) -> float:
-        """One-sided p of the moderated t; 1 where nothing tells the noise."""
-        if self.df <= 0:
+        """One-sided p of the moderated t; 1 where the noise is unknown, or a guess."""
+        if self.df <= 0 or not self.is_measured:
             return 1.0
         return t_upper_tail(self.delta / self.se, self.df)
 
     def upper_bound(self, confidence: float = 0.95) -> float:
-        """The one-sided upper confidence bound of the delta."""
-        if self.df <= 0:
+        """The one-sided upper confidence bound of the delta; infinite where the noise is not known."""
+        if self.df <= 0 or not self.is_measured:
             return math.inf
         return self.delta + t_upper_quantile(1.0 - confidence, self.df) * self.se
 

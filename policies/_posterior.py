@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policies._delta import Estimate
+from policies._distributions import t_upper_quantile
 from policies._effect_prior import DEFAULT_PRIOR, EffectPrior, Reading
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 GRID_LOW, GRID_HIGH, GRID_STEP = -12.0, 14.0, 0.1
+#: degrees of freedom from which a standard error is taken at its word: those of the cold start alone
+USUAL_DF = 4.0
 #: a density of zero has no logarithm
 SMALLEST = 1e-300
 #: a quick run shows 0.7 of the effect at medium, give or take 1.0
@@ -63,12 +66,12 @@ class Posterior:
 
 def quick_reading(estimate: Estimate) -> Reading:
     """What a delta at quick tells of the effect at medium."""
-    return Reading(value=estimate.delta, sd=math.hypot(estimate.se, QUICK_MISMATCH_SD), slope=QUICK_SLOPE)
+    return Reading(value=estimate.delta, sd=math.hypot(_sd(estimate), QUICK_MISMATCH_SD), slope=QUICK_SLOPE)
 
 
 def medium_reading(estimate: Estimate) -> Reading:
     """What a delta at medium tells of the effect."""
-    return Reading(value=estimate.delta, sd=estimate.se)
+    return Reading(value=estimate.delta, sd=_sd(estimate))
 
 
 def posterior(readings: Sequence[Reading], prior: EffectPrior = DEFAULT_PRIOR) -> Posterior:
@@ -81,6 +84,14 @@ def posterior(readings: Sequence[Reading], prior: EffectPrior = DEFAULT_PRIOR) -
         log_weights = log_weights - 0.5 * ((each.value - each.slope * grid) / each.sd) ** 2
     weights = np.exp(log_weights - log_weights.max())
     return Posterior(weights=weights / weights.sum())
+
+
+def _sd(estimate: Estimate) -> float:
+    """The standard error, wider by as much as its t is wider than that of the cold start."""
+    if estimate.df >= USUAL_DF:
+        return estimate.se
+    ratio = t_upper_quantile(0.05, max(estimate.df, 1.0)) / t_upper_quantile(0.05, USUAL_DF)
+    return estimate.se * ratio
 
 
 @functools.cache

@@ -59,6 +59,7 @@ class Worker:
         self._in_fd, self._out_fd = in_fd, out_fd
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._stop: Stop | None = None
+        self._is_leaving = False
         self._say_lock = threading.Lock()
         self._output = Output()
         # The interpreter's start-up belongs to the first run's.
@@ -124,6 +125,8 @@ class Worker:
         result["wall_seconds"] = round(time.monotonic() - began_at, 6)
         result["git_commit"] = assignment.git_commit
         self._output.cap()
+        if self._is_leaving:
+            threading.Event().wait()  # until the thread that leaves ends the process
         recorder.publish(result, failure)
 
     def _train(self, assignment: Assignment, recorder: Recorder, metric: str) -> Ending:
@@ -185,7 +188,11 @@ class Worker:
             self._leave(0)
 
     def _leave(self, status: int) -> NoReturn:
-        """Exit at once with everything that was started, whatever the other threads are doing."""
+        """Exit at once with everything that was started, whatever the other threads are doing.
+
+        A run that sees its own program killed here has not failed, and must not say so.
+        """
+        self._is_leaving = True
         _processes.kill_all(lambda: _processes.descendants(os.getpid()), wait_seconds=1.0)
         os._exit(status)
 
