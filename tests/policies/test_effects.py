@@ -40,6 +40,15 @@ def test_one_medium_delta_at_sd_two_and_a_half_shrinks_as_published(delta: float
     assert round(posterior([medium_reading(measured(delta, 2.5))]).mean, 1) == shrunk
 
 
+def test_an_error_known_from_few_runs_is_widened() -> None:
+    # t_{.95}: 6.314 at 1 df, 2.132 at 4
+    cold, poor = (
+        medium_reading(Estimate(delta=2.0, se=1.0, df=df, variant_seeds=1, baseline_seeds=2)) for df in (4, 1)
+    )
+    assert cold.sd == 1.0
+    assert poor.sd == pytest.approx(6.314 / 2.132, rel=1e-3)
+
+
 def test_a_single_slab_has_the_posterior_of_the_textbook() -> None:
     # N(1, 4) and a reading of 3 with variance 1: precision 1.25, mean (0.25 + 3) / 1.25 = 2.6
     effect = posterior([Reading(value=3.0, sd=1.0)], SLAB)

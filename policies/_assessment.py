@@ -1,0 +1,218 @@
+"""What do a task's runs say so far? From observations to what is screened, looked at and judged.
+
+A planner asks these functions and nothing below them. All of them are functions of the runs and of what was
+frozen, so that the same records always give the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policies._confirming import Confirmed, Knowledge, baseline_slots, comparison_at, confirmed_at
+from policies._delta import Comparison, Estimate, SeedCorrelation, compare, estimate, fresh
+from policies._effect_prior import DEFAULT_PRIOR, EffectPrior
+from policies._guards import (
+    broken_class,
+    constant_metric,
+    dead_seed,
+    has_worse_loss,
+    infrastructure_class,
+    is_no_op,
+    leak,
+)
+from policies._looks import LookPlan, Looks, take_look
+from policies._planning import Design, is_eval_limited
+from policies._screening import Screened, baseline_quick_slots
+from policies._variance import NoisePrior, eval_variance, moderated, noise_prior, spread_of
+from policies._verdict import Confirmation, Evidence, Screening
+from policies.evidence import Objective, Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What past rounds taught; frozen with the round."""
+
+    #: fitted noise by stage, in units of min_effect
+    noise: Mapping[str, NoisePrior] = field(default_factory=dict)
+    correlation: SeedCorrelation = field(default_factory=SeedCorrelation)
+    effects: EffectPrior = DEFAULT_PRIOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRuns:
+    """All runs of one task that ended, in the protocols of now."""
+
+    objective: Objective
+    baseline: tuple[Observation, ...]
+    #: runs by variant, in file order
+    variants: Mapping[str, tuple[Observation, ...]]
+    #: independent examples of the evaluation set: clusters, where examples share a document or a grid
+    examples: int | None = None
+    quick: str = "quick"
+    medium: str = "medium"
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) -> Knowledge:
+    """What is known of the noise of `stage` before its variants are read, from those slots of the baseline.
+
+    The slots are named so that a decision read again later, with more runs, comes out the same.
+    """
+    runs = _at(task.baseline, stage, slots)
+    own = compare(task.objective, runs, runs)
+    prior = noise_prior(
+        "quick" if stage == task.quick else "medium",
+        task.objective,
+        fitted=task.ledger.noise.get(stage),
+        baseline=own.baseline if own is not None else None,
+    )
+    return Knowledge(
+        noise=prior,
+        floor=eval_variance(task.objective, task.examples),
+        correlation=task.ledger.correlation,
+        effects=task.ledger.effects,
+    )
+
+
+def screened(task: TaskRuns) -> tuple[Screened, ...]:
+    """Every variant as slot 0 shows it, in file order, with the reason why it cannot go on."""
+    quick_slots = baseline_quick_slots(len(task.variants))
+    return tuple(
+        Screened(
+            name=name,
+            quick=_slot_0_delta(task, runs, task.quick, quick_slots),
+            medium=_slot_0_delta(task, runs, task.medium, (0,)),
+            stopped=_why_stopped(task, runs),
+        )
+        for name, runs in task.variants.items()
+    )
+
+
+def looks_so_far(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Looks:
+    """The declared looks, as far as the runs allow.
+
+    A look is taken once every open candidate has its seeds; `failed` names those whose runs will never come.
+    """
+    return _looks(task, plan, failed)[0]
+
+
+def evidence(
+    task: TaskRuns, name: str, plan: LookPlan | None = None, failed: Collection[str] = ()
+) -> Evidence:
+    """Everything the verdict on `name` may depend on; `plan` once a confirm set is frozen."""
+    runs = task.variants[name]
+    known = knowledge(task, task.medium)
+    confirmation = _confirmation(task, name, plan, failed) if plan is not None else None
+    everything = [*task.baseline, *(run for each in task.variants.values() for run in each)]
+    return Evidence(
+        objective=task.objective,
+        design=_design(known, plan),
+        is_no_op=is_no_op(runs, task.baseline),
+        broken=broken_class(runs),
+        infrastructure=infrastructure_class(runs),
+        invalid=leak(runs, task.baseline) or _dead_metric(task, everything),
+        caps=_caps(task, runs),
+        screening=_screening(task, name),
+        confirmation=confirmation,
+    )
+
+
+def _at(runs: Iterable[Observation], stage: str, slots: Collection[int] | None = None) -> list[Observation]:
+    return [run for run in runs if run.stage == stage and (slots is None or run.slot in slots)]
+
+
+def _slot_0_delta(
+    task: TaskRuns, runs: Sequence[Observation], stage: str, slots: Collection[int]
+) -> Estimate | None:
+    comparison = compare(task.objective, _at(runs, stage, (0,)), _at(task.baseline, stage, slots))
+    if comparison is None:
+        return None
+    known = knowledge(task, stage, slots)
+    noise = moderated(spread_of([comparison.baseline]), known.noise, known.floor)
+    return estimate(comparison, noise, known.correlation)
+
+
+def _why_stopped(task: TaskRuns, runs: Sequence[Observation]) -> str | None:
+    if is_no_op(runs, task.baseline):
+        return "no-op"
+    broken, infrastructure = broken_class(runs), infrastructure_class(runs)
+    if broken is not None:
+        return f"broken: {broken}"
+    return leak(runs, task.baseline) or (infrastructure and f"infrastructure: {infrastructure}")
+
+
+def _looks(task: TaskRuns, plan: LookPlan, failed: Collection[str]) -> tuple[Looks, Mapping[str, Confirmed]]:
+    """The state after the last look that can be taken, and each candidate at its own last look."""
+    readings = {each.name: each.readings for each in screened(task) if each.name in plan.candidates}
+    looks = Looks(plan=plan)
+    last: dict[str, Comparison] = {}
+    confirmed: dict[str, Confirmed] = {}
+    while looks.open:
+        ready = _comparisons(task, looks, looks.taken + 1)
+        if not ready or any(name not in ready and name not in failed for name in looks.open):
+            break
+        earlier = [each for name, each in last.items() if name not in ready]
+        known = knowledge(task, task.medium, (0, *baseline_slots(looks.taken + 1)))
+        at_look = confirmed_at(ready, known, screened=readings, earlier=earlier)
+        last.update(ready)
+        confirmed.update(at_look)
+        looks = take_look(looks, {name: each.reading for name, each in at_look.items()})
+    return looks, confirmed
+
+
+def _comparisons(task: TaskRuns, looks: Looks, look: int) -> dict[str, Comparison]:
+    """What the open candidates show at `look`, of those whose runs are complete."""
+    baseline = fresh(_at(task.baseline, task.medium))
+    found = {}
+    for name in looks.open:
+        runs = fresh(_at(task.variants[name], task.medium))
+        comparison = comparison_at(task.objective, look, runs, baseline)
+        if comparison is not None:
+            found[name] = comparison
+    return found
+
+
+def _confirmation(task: TaskRuns, name: str, plan: LookPlan, failed: Collection[str]) -> Confirmation | None:
+    looks, confirmed = _looks(task, plan, failed)
+    if name not in confirmed:
+        return None
+    return Confirmation(
+        fresh=confirmed[name], rejection=looks.rejected.get(name), is_futile=name in looks.futile
+    )
+
+
+def _screening(task: TaskRuns, name: str) -> Screening | None:
+    shown = next(each for each in screened(task) if each.name == name)
+    if shown.quick is None:
+        return None
+    worse = has_worse_loss(_at(task.variants[name], task.quick, (0,)), _at(task.baseline, task.quick, (0,)))
+    return Screening(quick=shown.quick, posterior=shown.posterior(task.ledger.effects), has_worse_loss=worse)
+
+
+def _design(known: Knowledge, plan: LookPlan | None) -> Design:
+    if plan is None:
+        return Design(noise=known.noise, floor=known.floor, correlation=known.correlation)
+    return Design(
+        noise=known.noise,
+        floor=known.floor,
+        candidates=len(plan.candidates),
+        looks=plan.looks,
+        alpha=plan.alpha,
+        correlation=known.correlation,
+    )
+
+
+def _caps(task: TaskRuns, runs: Sequence[Observation]) -> tuple[str, ...]:
+    """Why the best verdict is SUGGESTIVE."""
+    caps = []
+    if is_eval_limited(task.objective, task.examples):
+        caps.append(f"eval_limited: {task.examples} examples")
+    if any(run.status == "timed_out" for run in (*runs, *task.baseline)):
+        caps.append("the clock ended a run: an effect of speed as much as of quality")
+    dead = dead_seed([*fresh(runs), *fresh(task.baseline)])
+    return (*caps, dead) if dead is not None else tuple(caps)
+
+
+def _dead_metric(task: TaskRuns, runs: Sequence[Observation]) -> str | None:
+    return constant_metric(_at(runs, task.quick)) or constant_metric(_at(runs, task.medium))
