@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
 import time
 
 import psutil
-from subject import IdleDaemon, heading, idle_daemon, row
+from subject import SCHEDCTL, IdleDaemon, environment, heading, idle_daemon, row
 
 DEMAND_PERCENT = 0.3
 DEMAND_MIB = 60
+DEMAND_AFTER_MIB = 120
 DEMAND_READY_SECONDS = 0.5
+#: three runs and two decisions
+ROUND = """
+round = "small"
+[stages.quick]
+time_budget_sec = 60
+[[tasks]]
+name = "echo"
+trainer = "command"
+[tasks.args]
+argv = ["echo", "METRIC acc={score}"]
+[tasks.baseline]
+score = 0.5
+[tasks.variants.better]
+score = 0.6
+[tasks.variants.worse]
+score = 0.4
+"""
 STARTS = 5
 MIB = 1024 * 1024
 #: left out at the beginning: the daemon has just started
@@ -29,6 +48,7 @@ def main() -> None:
             ready_seconds.append(daemon.ready_seconds)
     with idle_daemon() as daemon:
         percent, peak_mib, threads = watch(daemon, seconds)
+        after_mib = memory_after_decisions(daemon)
     print(heading())
     print(row(f"idle, share of a core over {seconds:.0f} s", f"<= {DEMAND_PERCENT} %", f"{percent:.2f} %"))
     print(
@@ -38,6 +58,7 @@ def main() -> None:
             f"{peak_mib:.1f} MiB, {threads} threads",
         )
     )
+    print(row("memory after its decisions", f"<= {DEMAND_AFTER_MIB} MB", f"{after_mib:.1f} MiB"))
     print(
         row(
             "start to ready",
@@ -48,6 +69,7 @@ def main() -> None:
     is_missed = (
         percent > DEMAND_PERCENT
         or peak_mib * MIB > DEMAND_MIB * 1e6
+        or after_mib * MIB > DEMAND_AFTER_MIB * 1e6
         or statistics.median(ready_seconds) > DEMAND_READY_SECONDS
     )
     sys.exit(is_missed)
@@ -64,6 +86,17 @@ def watch(daemon: IdleDaemon, seconds: float) -> tuple[float, float, int]:
         time.sleep(min(5.0, left))
     percent = (cpu_seconds(process) - cpu_before) / (time.monotonic() - begun) * 100
     return percent, peak_bytes / MIB, process.num_threads()
+
+
+def memory_after_decisions(daemon: IdleDaemon) -> float:
+    """Resident memory of the daemon in MiB, once it has seen a small round through."""
+    submit = [SCHEDCTL, "--home", daemon.home, "submit", "-", "--name", "small.toml"]
+    subprocess.run(submit, input=ROUND, text=True, check=True, stdout=subprocess.DEVNULL, env=environment())
+    records = daemon.home / "results" / "small" / "records.jsonl"
+    while not (records.exists() and "round_finished" in records.read_text()):
+        time.sleep(0.1)
+    time.sleep(SETTLE_SECONDS)
+    return psutil.Process(daemon.pid).memory_info().rss / MIB
 
 
 def cpu_seconds(process: psutil.Process) -> float:

@@ -84,8 +84,8 @@ def row(figure: str, demand: str, measured: str) -> str:
 
 
 def _relative(arguments: list[str]) -> list[str]:
-    program = Path(arguments[0]).resolve()
-    return [str(program.relative_to(program.parents[1])), *arguments[1:]]
+    root = Path(__file__).resolve().parents[1]
+    return [str(Path(arguments[0]).resolve().relative_to(root)), *arguments[1:]]
 
 
 def _lines(path: str) -> list[str]:
