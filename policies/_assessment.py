@@ -24,7 +24,14 @@ from policies._guards import (
 from policies._looks import LookPlan, Looks, take_look
 from policies._planning import Design, is_eval_limited
 from policies._screening import Screened, baseline_quick_slots
-from policies._variance import NoisePrior, eval_variance, moderated, noise_prior, spread_of
+from policies._variance import (
+    DEFAULT_DISCORDANCE,
+    NoisePrior,
+    eval_variance,
+    moderated,
+    noise_prior,
+    spread_of,
+)
 from policies._verdict import Confirmation, Evidence, Screening
 from policies.evidence import Objective, Observation
 
@@ -49,6 +56,8 @@ class TaskRuns:
     variants: Mapping[str, tuple[Observation, ...]]
     #: independent examples of the evaluation set: clusters, where examples share a document or a grid
     examples: int | None = None
+    #: share of them on which two runs disagree (psi)
+    discordance: float = DEFAULT_DISCORDANCE
     quick: str = "quick"
     medium: str = "medium"
     ledger: Ledger = field(default_factory=Ledger)
@@ -69,7 +78,7 @@ def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) 
     )
     return Knowledge(
         noise=prior,
-        floor=eval_variance(task.objective, task.examples),
+        floor=eval_variance(task.objective, task.examples, task.discordance),
         correlation=task.ledger.correlation,
         effects=task.ledger.effects,
     )
@@ -77,16 +86,7 @@ def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) 
 
 def screened(task: TaskRuns) -> tuple[Screened, ...]:
     """Every variant as slot 0 shows it, in file order, with the reason why it cannot go on."""
-    quick_slots = baseline_quick_slots(len(task.variants))
-    return tuple(
-        Screened(
-            name=name,
-            quick=_slot_0_delta(task, runs, task.quick, quick_slots),
-            medium=_slot_0_delta(task, runs, task.medium, (0,)),
-            stopped=_why_stopped(task, runs),
-        )
-        for name, runs in task.variants.items()
-    )
+    return tuple(_screened(task, name) for name in task.variants)
 
 
 def looks_so_far(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Looks:
@@ -122,6 +122,16 @@ def _at(runs: Iterable[Observation], stage: str, slots: Collection[int] | None =
     return [run for run in runs if run.stage == stage and (slots is None or run.slot in slots)]
 
 
+def _screened(task: TaskRuns, name: str) -> Screened:
+    runs = task.variants[name]
+    return Screened(
+        name=name,
+        quick=_slot_0_delta(task, runs, task.quick, baseline_quick_slots(len(task.variants))),
+        medium=_slot_0_delta(task, runs, task.medium, (0,)),
+        stopped=_why_stopped(task, runs),
+    )
+
+
 def _slot_0_delta(
     task: TaskRuns, runs: Sequence[Observation], stage: str, slots: Collection[int]
 ) -> Estimate | None:
@@ -144,7 +154,7 @@ def _why_stopped(task: TaskRuns, runs: Sequence[Observation]) -> str | None:
 
 def _looks(task: TaskRuns, plan: LookPlan, failed: Collection[str]) -> tuple[Looks, Mapping[str, Confirmed]]:
     """The state after the last look that can be taken, and each candidate at its own last look."""
-    readings = {each.name: each.readings for each in screened(task) if each.name in plan.candidates}
+    readings = {name: _screened(task, name).readings for name in plan.candidates}
     looks = Looks(plan=plan)
     last: dict[str, Comparison] = {}
     confirmed: dict[str, Confirmed] = {}
@@ -183,7 +193,7 @@ def _confirmation(task: TaskRuns, name: str, plan: LookPlan, failed: Collection[
 
 
 def _screening(task: TaskRuns, name: str) -> Screening | None:
-    shown = next(each for each in screened(task) if each.name == name)
+    shown = _screened(task, name)
     if shown.quick is None:
         return None
     worse = has_worse_loss(_at(task.variants[name], task.quick, (0,)), _at(task.baseline, task.quick, (0,)))
@@ -206,7 +216,7 @@ def _design(known: Knowledge, plan: LookPlan | None) -> Design:
 def _caps(task: TaskRuns, runs: Sequence[Observation]) -> tuple[str, ...]:
     """Why the best verdict is SUGGESTIVE."""
     caps = []
-    if is_eval_limited(task.objective, task.examples):
+    if is_eval_limited(task.objective, task.examples, task.discordance):
         caps.append(f"eval_limited: {task.examples} examples")
     if any(run.status == "timed_out" for run in (*runs, *task.baseline)):
         caps.append("the clock ended a run: an effect of speed as much as of quality")

@@ -138,9 +138,10 @@ def _winner(evidence: Evidence) -> str | None:
     is_large = fresh.estimate.delta >= LEAST_WINNING_DELTA and fresh.posterior.mean >= LEAST_WINNING_GAIN
     if rejection.adjusted_p > evidence.design.alpha or not is_large:
         return None
+    seeds = fresh.estimate.variant_seeds
     return (
         f"adjusted p = {rejection.adjusted_p:.3g} <= {evidence.design.alpha:g} at look {rejection.look},"
-        f" {fresh.estimate.variant_seeds} fresh seeds"
+        f" {seeds} fresh seed{'s' * (seeds != 1)}"
     )
 
 

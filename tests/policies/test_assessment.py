@@ -138,6 +138,12 @@ def changed(task: TaskRuns, name: str, **fields: Any) -> TaskRuns:
     [
         pytest.param(replace(GOOD_AND_NOT, examples=100), "SUGGESTIVE", "eval_limited", id="small set"),
         pytest.param(
+            replace(GOOD_AND_NOT, examples=500, discordance=0.25),
+            "SUGGESTIVE",
+            "eval_limited",
+            id="discordant",
+        ),
+        pytest.param(
             changed(GOOD_AND_NOT, "good", status="timed_out", curve=((10, 0.62),)),
             "INCONCLUSIVE",
             "the clock ended a run",
