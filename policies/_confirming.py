@@ -13,7 +13,7 @@ from policies._delta import Comparison, Estimate, SeedCorrelation, compare, esti
 from policies._effect_prior import DEFAULT_PRIOR, EffectPrior, Reading
 from policies._looks import LookReading
 from policies._posterior import Posterior, medium_reading, posterior
-from policies._variance import NoisePrior, moderated, spread_of
+from policies._variance import Noise, NoisePrior, moderated, spread_of
 from policies.evidence import Objective, Observation
 
 
@@ -33,6 +33,8 @@ class Confirmed:
     """A candidate as its fresh seeds show it."""
 
     estimate: Estimate
+    #: of the task at this look
+    noise: Noise
     #: the effect by fresh seeds alone, which the verdict tells
     posterior: Posterior
     #: the effect by everything that ran, which only tells whether to go on
@@ -96,6 +98,7 @@ def confirmed_at(
             reading = medium_reading(measured)
             confirmed[name] = Confirmed(
                 estimate=measured,
+                noise=noise,
                 posterior=posterior([reading], knowledge.effects),
                 steering=posterior([*screened.get(name, ()), reading], knowledge.effects),
             )

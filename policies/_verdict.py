@@ -6,7 +6,7 @@ screening runs is an overstatement, so its raw delta is never quoted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies._confirming import Confirmed
 from policies._delta import Estimate
@@ -14,6 +14,7 @@ from policies._guards import is_hopeless
 from policies._looks import Rejection
 from policies._planning import Design, more_seeds
 from policies._posterior import Posterior
+from policies._variance import NoisePrior
 from policies.evidence import Objective, VerdictName
 
 #: in units of min_effect
@@ -74,7 +75,7 @@ class Judgement:
     #: central 90 %
     interval: tuple[float, float] | None = None
     adjusted_p: float | None = None
-    #: fresh seeds that would likely settle it
+    #: fresh seeds that would likely settle it; None where no seeds could, or something else is in the way
     more_seeds: int | None = None
 
 
@@ -171,14 +172,12 @@ def _with_numbers(evidence: Evidence, name: VerdictName, reason: str) -> Judgeme
     rejection = confirmation.rejection if confirmation is not None else None
     low, high = effect.interval()
     further = None
-    if name == "SUGGESTIVE":
-        done = fresh.estimate.variant_seeds if fresh is not None else 0
-        further = more_seeds(effect.mean, done, evidence.design)
-        reason += (
-            f"; needs {further} more seed{'s' * (further != 1)}"
-            if further
-            else "; more seeds than are worth it"
+    if name == "SUGGESTIVE" and not _caps(evidence):
+        further = _further_seeds(evidence, effect)
+        needs = (
+            f"needs {further} more seed{'s' * (further != 1)}" if further else "no number of seeds is enough"
         )
+        reason += f"; {needs}"
     return Judgement(
         name=name,
         reason=reason,
@@ -188,6 +187,15 @@ def _with_numbers(evidence: Evidence, name: VerdictName, reason: str) -> Judgeme
         adjusted_p=rejection.adjusted_p if rejection is not None else None,
         more_seeds=further,
     )
+
+
+def _further_seeds(evidence: Evidence, effect: Posterior) -> int | None:
+    """Fresh seeds that would likely settle an effect as large as the shrunk gain, at the noise seen."""
+    if evidence.confirmation is None:
+        return more_seeds(effect.mean, 0, evidence.design)
+    fresh = evidence.confirmation.fresh
+    seen = NoisePrior(sd=fresh.noise.sd, df=evidence.design.noise.df)
+    return more_seeds(effect.mean, fresh.estimate.variant_seeds, replace(evidence.design, noise=seen))
 
 
 def _min_effect(evidence: Evidence) -> str:

@@ -14,7 +14,7 @@ from policies._delta import Estimate
 from policies._looks import Rejection
 from policies._planning import Design
 from policies._posterior import medium_reading, posterior, quick_reading
-from policies._variance import NoisePrior
+from policies._variance import Noise, NoisePrior
 from policies._verdict import Confirmation, Evidence, Judgement, Screening, judge
 from policies.evidence import Objective
 
@@ -31,11 +31,17 @@ def measured(delta: float, se: float, seeds: int = 3, *, is_measured: bool = Tru
 
 
 def confirmation(
-    delta: float, se: float = 1.2, seeds: int = 3, *, is_measured: bool = True, **more: Any
+    delta: float,
+    se: float = 1.2,
+    seeds: int = 3,
+    *,
+    sd: float = 1.7,
+    is_measured: bool = True,
+    **more: Any,
 ) -> Confirmation:
     estimate = measured(delta, se, seeds, is_measured=is_measured)
     effect = posterior([medium_reading(estimate)])
-    fresh = Confirmed(estimate=estimate, posterior=effect, steering=effect)
+    fresh = Confirmed(estimate=estimate, noise=Noise(variance=sd**2, df=9), posterior=effect, steering=effect)
     return Confirmation(fresh=fresh, **more)
 
 
@@ -97,6 +103,19 @@ def test_a_suggestion_tells_the_seeds_it_needs() -> None:
     assert judged.name == "SUGGESTIVE"
     assert judged.more_seeds is not None
     assert f"needs {judged.more_seeds} more seed" in judged.reason
+
+
+def test_a_noisier_task_needs_more_seeds() -> None:
+    calm, noisy = (verdict(confirmation=confirmation(2.5, 1.0, sd=sd)).more_seeds for sd in (1.0, 3.0))
+    assert calm is not None
+    assert noisy is not None
+    assert calm < noisy
+
+
+def test_no_seeds_are_asked_for_where_they_would_not_help() -> None:
+    judged = verdict(confirmation=confirmation(5.0), caps=("eval_limited: 100 examples",))
+    assert judged.more_seeds is None
+    assert judged.reason.endswith("; eval_limited: 100 examples")
 
 
 def test_a_suggestion_is_told_shrunk() -> None:
