@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from world import MEDIUM_SECONDS, NO_OP_SECONDS, QUICK_SECONDS, Floats, SimulatedRound
 
+from policies._calibration import calibrated_share
 from policies._confirming import Confirmed, Knowledge, baseline_slots, candidate_slots, confirmed_at
 from policies._delta import Comparison, estimate
 from policies._distributions import t_upper_tail
@@ -91,8 +93,8 @@ class ScreenConfirm:
 
     alpha: float = 0.10
     looks: int = 3
-    #: share of alpha for each look; None takes the safe one
-    share: float | None = None
+    #: whether each look's share of alpha is calibrated, and not the safe one
+    is_calibrated: bool = False
     #: whether medium at slot 0 goes on from the quick state
     is_continued: bool = False
     #: whether a small evaluation set caps its verdicts
@@ -144,7 +146,8 @@ class ScreenConfirm:
     def _confirm(
         self, seen: SimulatedRound, frozen: Mapping[str, Screened]
     ) -> tuple[Looks, Mapping[str, Confirmed], float]:
-        plan = LookPlan(candidates=tuple(frozen), looks=self.looks, alpha=self.alpha, share=self.share)
+        share = _calibrated(len(frozen), self.looks, self.alpha) if self.is_calibrated else None
+        plan = LookPlan(candidates=tuple(frozen), looks=self.looks, alpha=self.alpha, share=share)
         looks = Looks(plan=plan)
         screened = {name: each.readings for name, each in frozen.items()}
         known = _knowledge(seen, "medium")
@@ -198,8 +201,15 @@ SEARCHES: Mapping[str, Search] = {
     "screen_confirm, no continuation": ScreenConfirm(),
     "screen_confirm, quick continued": ScreenConfirm(is_continued=True),
     "same, alpha .20": ScreenConfirm(is_continued=True, alpha=0.20),
+    "same, alpha .10, calibrated looks": ScreenConfirm(is_continued=True, is_calibrated=True),
     "same, alpha .10, small evals capped": ScreenConfirm(is_continued=True, is_capped=True),
 }
+
+
+@functools.cache
+def _calibrated(candidates: int, looks: int, alpha: float) -> float:
+    prior_df = noise_prior("medium", OBJECTIVE).df
+    return calibrated_share(candidates=candidates, looks=looks, alpha=alpha, prior_df=prior_df, seed=0)
 
 
 def _better_at_quick(seen: SimulatedRound) -> list[int]:
