@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from policies._delta import Estimate
@@ -43,6 +43,11 @@ class Screened:
         quick = () if self.quick is None else (quick_reading(self.quick),)
         return quick if self.medium is None else (*quick, medium_reading(self.medium))
 
+    @property
+    def at_quick(self) -> Screened:
+        """The variant before medium ran: a decision after quick comes out the same later."""
+        return replace(self, medium=None)
+
     def posterior(self, prior: EffectPrior = DEFAULT_PRIOR) -> Posterior:
         """The effect, given what ran."""
         return posterior(self.readings, prior)
@@ -65,7 +70,7 @@ class ScreenRule:
             return "no quick delta"
         if self.rule == "threshold":
             return "weak: below min_delta" if variant.quick.delta < self.min_delta else None
-        probability = variant.posterior(prior).at_least(1.0)
+        probability = variant.at_quick.posterior(prior).at_least(1.0)
         if probability < self.weak_below:
             return f"weak: P(effect >= min_effect) = {probability:.2f} < {self.weak_below:g}"
         return None
@@ -84,7 +89,7 @@ def promoted(
     The best half of the `screened` variants, at least two, and every further one that is more likely than not
     to be worth having.
     """
-    ranked = _ranked(survivors, prior)
+    ranked = _ranked([each.at_quick for each in survivors], prior)
     places = max(MIN_PROMOTED, math.ceil(screened / 2))
     return tuple(
         name

@@ -62,6 +62,12 @@ def test_a_variant_without_a_delta_cannot_go_on() -> None:
     assert ScreenRule().why_weak(variant("v", None)) == "no quick delta"
 
 
+def test_what_was_decided_after_quick_stays_so_when_medium_has_run() -> None:
+    late = variant("late", 3.0, medium=-9.0)
+    assert ScreenRule().why_weak(late) is None
+    assert promoted([late, variant("a", 2.0), variant("b", 1.0)], screened=3) == ("late", "a")
+
+
 def test_the_better_half_is_promoted_best_first() -> None:
     variants = [variant(name, delta) for name, delta in zip("abcdef", (0, 3, 1, 2, -1, 0.5), strict=True)]
     assert promoted(variants, screened=6) == ("b", "d", "c")
