@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -116,3 +118,19 @@ def test_the_further_seeds_are_those_beyond_the_ones_done() -> None:
     assert needed is not None
     assert more_seeds(1.5, 3, DESIGN) == needed - 3
     assert more_seeds(50.0, 3, DESIGN) == 1
+
+
+def test_a_decision_loads_no_more_of_scipy_than_it_needs() -> None:
+    program = (
+        "import sys\n"
+        "from policies._planning import Design, smallest_effect\n"
+        "from policies._posterior import posterior\n"
+        "from policies._variance import NoisePrior\n"
+        "assert not {'numpy', 'scipy'} & set(sys.modules)\n"
+        "smallest_effect(3, Design(noise=NoisePrior(sd=1.7, df=4)))\n"
+        "posterior([]).mean\n"
+        "assert 'scipy.special' in sys.modules\n"
+        "assert 'scipy.stats' not in sys.modules\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
