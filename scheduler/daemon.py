@@ -128,6 +128,7 @@ class Daemon:
             network_backoff_seconds=settings.network_backoff_seconds,
             heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
             prepare_timeout_seconds=settings.prepare_timeout_seconds,
+            prepare_ahead=settings.prepare_ahead,
             grace_seconds=settings.grace_seconds,
         )
         self._state = recovery.state
@@ -161,6 +162,7 @@ class Daemon:
         self._gpu = GpuWatch(gpu, self.post, self._workers.pids) if gpu is not None else None
         self._performer = Performer(
             home,
+            post=self.post,
             threads=settings.threads,
             workers=self._workers,
             gpu=self._gpu,

@@ -38,6 +38,13 @@ class StartWorker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareAhead:
+    """Make a gated worker for a run that is only predicted. It leaves no trace if it never gets to run."""
+
+    start: StartWorker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGate:
     """Let a prepared worker train. Only after its RunStarted is on disk."""
 
@@ -144,6 +151,7 @@ class Exit:
 Action = (
     Record
     | StartWorker
+    | PrepareAhead
     | OpenGate
     | ReleaseWorker
     | EndWorker

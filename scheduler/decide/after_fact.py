@@ -7,20 +7,20 @@ from scheduler.decide import events
 from scheduler.decide.actions import Action
 from scheduler.decide.events import DeadlineKind
 from scheduler.decide.failures import Limits, backoff_seconds
-from scheduler.decide.state import PROBE_STAGE, State, TaskState
+from scheduler.decide.state import PROBE_STAGE, Spare, State, open_attempt
 
 #: what a worker that has finished may take to exit
 EXIT_SECONDS = 10.0
 
 
-def after_fact(state: State, fact: events.Fact, limits: Limits) -> tuple[Action, ...]:
+def after_fact(before: State, state: State, fact: events.Fact, limits: Limits) -> tuple[Action, ...]:
     """Effects that `fact`, already folded into `state`, calls for."""
     match fact:
         case events.RoundAccepted():
             return (act.MoveSpec(round=fact.round, file=fact.file, to="active"),)
         case events.RunIntended():
             return (
-                _start(state.rounds[fact.round].tasks[fact.task], fact),
+                *_make_worker(before.live.spare, state, fact),
                 deadline(fact.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),
                 deadline(fact.attempt_id, "prepare", limits.prepare_timeout_seconds),
             )
@@ -46,7 +46,47 @@ def after_fact(state: State, fact: events.Fact, limits: Limits) -> tuple[Action,
     return ()
 
 
-def _start(task: TaskState, intended: events.RunIntended) -> act.StartWorker:
+def _make_worker(spare: Spare | None, state: State, fact: events.RunIntended) -> tuple[Action, ...]:
+    """The prepared worker where the prediction was right; else a new one, once the name is free."""
+    if spare is None:
+        return (start(state, fact),)
+    if state.live.spare is None:  # it was taken for this run
+        return start_if_free(state)
+    release = () if spare.is_leaving else (act.ReleaseWorker(attempt_id=spare.attempt_id),)
+    # A spare of the same name, for a run that changed meanwhile, has to be gone before.
+    return release if spare.attempt_id == fact.attempt_id else (*release, start(state, fact))
+
+
+def start_if_free(state: State) -> tuple[Action, ...]:
+    """Record the start of a prepared worker, once no other process of ours is on its device."""
+    workers = state.live.workers.values()
+    for worker in workers:
+        attempt = open_attempt(state, worker.attempt_id)
+        is_alone = all(other.device != worker.device for other in workers if other is not worker)
+        if worker.prepared is None or attempt is None or attempt.started is not None or not is_alone:
+            continue
+        if state.live.stopping is not None or not state.rounds[attempt.intended.round].is_open:
+            continue  # it is being ended
+        started = events.RunStarted(
+            round=attempt.intended.round,
+            task=attempt.intended.task,
+            stage=attempt.intended.stage,
+            config=attempt.intended.config,
+            seed=attempt.intended.seed,
+            attempt=attempt.intended.attempt,
+            device=worker.device,
+            pid=worker.prepared.pid,
+            start_time=worker.prepared.start_time,
+            boot_id=worker.prepared.boot_id,
+            is_prepared_ahead=worker.is_prepared_ahead,
+        )
+        return (act.Record(fact=started),)
+    return ()
+
+
+def start(state: State, intended: events.RunIntended) -> act.StartWorker:
+    """A worker of its own for a run."""
+    task = state.rounds[intended.round].tasks[intended.task]
     is_probe = intended.stage == PROBE_STAGE
     name = task.task.costliest if is_probe else intended.config
     return act.StartWorker(

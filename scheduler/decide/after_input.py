@@ -8,17 +8,17 @@ from typing import Any
 from scheduler.decide import actions as act
 from scheduler.decide import events
 from scheduler.decide.actions import Action
-from scheduler.decide.after_fact import deadline
+from scheduler.decide.after_fact import deadline, start, start_if_free
 from scheduler.decide.ending import lost_end, reported_end, unreported_end
 from scheduler.decide.failures import Limits
-from scheduler.decide.state import Attempt, State, open_attempts
+from scheduler.decide.state import Attempt, State, is_spare, open_attempt, open_attempts
 
 
 def after_input(state: State, event: events.Input, limits: Limits) -> tuple[Action, ...]:
     """Facts to record and effects to perform, after `event` has been taken into `state.live`."""
     match event:
         case events.WorkerPrepared():
-            return _start_if_free(state)
+            return start_if_free(state)
         case events.WorkerBeat() | events.RunEvaluated() if event.attempt_id in state.live.workers:
             return (deadline(event.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),)
         case events.DeadlinePassed():
@@ -30,8 +30,9 @@ def after_input(state: State, event: events.Input, limits: Limits) -> tuple[Acti
         case events.RequestMade():
             return _after_request(state, event)
         case events.ShutdownRequested():
-            workers = state.live.workers
-            return tuple(act.EndWorker(attempt_id=attempt, ended_by="shutdown") for attempt in workers)
+            spare = state.live.spare
+            ending = {*state.live.workers, *([spare.attempt_id] if spare is not None else [])}
+            return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in sorted(ending))
         case events.GateChanged(source="gpu", wait_reason=None):
             return tuple(act.Record(fact=events.GpuCleared(device=device)) for device in state.dirty)
         case events.Recovered():
@@ -41,17 +42,25 @@ def after_input(state: State, event: events.Input, limits: Limits) -> tuple[Acti
 
 def after_worker(before: State, state: State, event: events.WorkerEnded) -> tuple[Action, ...]:
     """The end of the run, if its worker did not tell it; a device that could not be emptied is dirty."""
+    if before.live.spare is not None and before.live.spare.attempt_id == event.attempt_id:
+        return _after_spare(state, event)
     worker = before.live.workers.get(event.attempt_id)
     actions: tuple[Action, ...] = (act.CancelDeadlines(attempt_id=event.attempt_id),)
     reason = _why_dirty(event)
     if reason is not None and worker is not None and worker.device != "cpu":
         # Before the run's end is recorded, since that end may lead to the next start.
         actions += (act.Record(fact=events.GpuDirtied(device=worker.device, reason=reason)),)
-    attempt = _open(state, event.attempt_id)
+    attempt = open_attempt(state, event.attempt_id)
     if attempt is not None and worker is not None:
         end = unreported_end(attempt.intended, event, worker.evaluations)
         actions += (act.Record(fact=end),)
-    return actions + _start_if_free(state)
+    return actions + start_if_free(state)
+
+
+def _after_spare(state: State, event: events.WorkerEnded) -> tuple[Action, ...]:
+    """A spare leaves nothing behind; a run that waited for its name gets a worker of its own."""
+    attempt = open_attempt(state, event.attempt_id)
+    return () if attempt is None else (start(state, attempt.intended),)
 
 
 def _why_dirty(event: events.WorkerEnded) -> str | None:
@@ -59,32 +68,6 @@ def _why_dirty(event: events.WorkerEnded) -> str | None:
         pids = ", ".join(str(pid) for pid in event.survivors)
         return f"processes {pids} of {event.attempt_id} cannot be killed"
     return event.kept_memory
-
-
-def _start_if_free(state: State) -> tuple[Action, ...]:
-    """Record the start of a prepared worker, once no other process of ours is on its device."""
-    workers = state.live.workers.values()
-    for worker in workers:
-        attempt = _open(state, worker.attempt_id)
-        is_alone = all(other.device != worker.device for other in workers if other is not worker)
-        if worker.prepared is None or attempt is None or attempt.started is not None or not is_alone:
-            continue
-        if state.live.stopping is not None or not state.rounds[attempt.intended.round].is_open:
-            continue  # it is being ended
-        started = events.RunStarted(
-            round=attempt.intended.round,
-            task=attempt.intended.task,
-            stage=attempt.intended.stage,
-            config=attempt.intended.config,
-            seed=attempt.intended.seed,
-            attempt=attempt.intended.attempt,
-            device=worker.device,
-            pid=worker.prepared.pid,
-            start_time=worker.prepared.start_time,
-            boot_id=worker.prepared.boot_id,
-        )
-        return (act.Record(fact=started),)
-    return ()
 
 
 def _after_deadline(state: State, event: events.DeadlinePassed) -> tuple[Action, ...]:
@@ -103,7 +86,10 @@ def _after_deadline(state: State, event: events.DeadlinePassed) -> tuple[Action,
 
 
 def _after_result(state: State, event: events.RunResult) -> tuple[Action, ...]:
-    attempt = _open(state, event.attempt_id)
+    if is_spare(state, event.attempt_id):
+        # It could not prepare. Whatever is wrong is told by the run's own worker, if it comes to that.
+        return (act.ReleaseWorker(attempt_id=event.attempt_id),)
+    attempt = open_attempt(state, event.attempt_id)
     if attempt is None:
         return ()
     return (act.Record(fact=reported_end(attempt.intended, event.result)),)
@@ -169,10 +155,6 @@ def _granted(state: State, event: events.RequestMade) -> tuple[tuple[events.Fact
         events.TaskRetried(round=current.round.id, task=name) for name in wanted if name in current.tasks
     )
     return retried, f"retrying {', '.join(fact.task for fact in retried)}" if retried else "nothing to retry"
-
-
-def _open(state: State, attempt_id: str) -> Attempt | None:
-    return next((attempt for _, _, attempt in open_attempts(state) if attempt.id == attempt_id), None)
 
 
 def _recovered(attempt: Attempt, event: events.Recovered) -> events.RunFinished:

@@ -124,6 +124,8 @@ class RunStarted(AttemptFact):
     #: the process's start time, seconds since the epoch: with the pid and boot id it names one process
     start_time: float
     boot_id: str
+    #: the worker had been prepared while another run trained
+    is_prepared_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ class Limits:
     heartbeat_timeout_seconds: float = 60.0
     #: a worker that has not reached its gate after so long is hung
     prepare_timeout_seconds: float = 3600.0
+    #: whether the run predicted to be next is prepared while one trains
+    prepare_ahead: bool = True
     #: between SIGTERM and SIGKILL
     grace_seconds: float = 10.0
 

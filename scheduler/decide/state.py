@@ -103,6 +103,8 @@ class Worker:
     device: str
     #: set when it has reached the gate; RunStarted may then be recorded
     prepared: events.WorkerPrepared | None = None
+    #: it was made for a predicted run, before this one was intended
+    is_prepared_ahead: bool = False
     #: the run's end is recorded; the process still has to go
     is_done: bool = False
     #: evaluations heard, in order
@@ -110,10 +112,28 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spare:
+    """A process of ours that prepares a run nobody has intended yet. It waits at its gate, or goes."""
+
+    #: the run as it will be intended, if the prediction is right
+    intended: events.RunIntended
+    #: set when it has reached the gate
+    prepared: events.WorkerPrepared | None = None
+    #: it was told to go, or could not prepare; it is no longer of use
+    is_leaving: bool = False
+
+    @property
+    def attempt_id(self) -> str:
+        return self.intended.attempt_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """What is true only while this daemon lives."""
 
     workers: Mapping[str, Worker] = field(default_factory=dict)
+    #: the worker that prepares the run predicted to be next
+    spare: Spare | None = None
     #: reasons not to start anything, by source
     waits: Mapping[str, str] = field(default_factory=dict)
     #: "<round>/<task>" of tasks that wait before another try
@@ -290,6 +310,16 @@ def open_attempts(state: State) -> Iterator[tuple[RoundState, TaskState, Attempt
                 for attempt in attempts:
                     if attempt.finished is None:
                         yield round_state, task, attempt
+
+
+def open_attempt(state: State, attempt_id: str) -> Attempt | None:
+    """The open attempt of that name, if there is one."""
+    return next((attempt for _, _, attempt in open_attempts(state) if attempt.id == attempt_id), None)
+
+
+def is_spare(state: State, attempt_id: str) -> bool:
+    """Whether what is heard of that name comes from the spare."""
+    return state.live.spare is not None and state.live.spare.attempt_id == attempt_id
 
 
 def configs(task: Task) -> tuple[str, ...]:

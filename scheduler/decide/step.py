@@ -11,16 +11,19 @@ from dataclasses import replace
 from scheduler.decide import actions as act
 from scheduler.decide import events
 from scheduler.decide.actions import Action
-from scheduler.decide.after_fact import after_fact
+from scheduler.decide.after_fact import after_fact, start
 from scheduler.decide.after_input import after_input, after_worker
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
+from scheduler.decide.prediction import predicted_run
 from scheduler.decide.state import (
     Live,
+    Spare,
     State,
     Worker,
     fold,
+    is_spare,
     open_attempts,
 )
 
@@ -32,8 +35,8 @@ def step(state: State, event: events.Event, limits: Limits) -> tuple[State, tupl
     every decision is made on a state that knows all recorded facts.
     """
     if isinstance(event, events.RoundFact | events.DaemonFact):
-        state = _live_after(fold(state, event), event)
-        actions = after_fact(state, event, limits)
+        before, state = state, _live_after(fold(state, event), event)
+        actions = after_fact(before, state, event, limits)
     else:
         before, state = state, _live_after_input(state, event)
         if isinstance(event, events.WorkerEnded):
@@ -42,7 +45,8 @@ def step(state: State, event: events.Event, limits: Limits) -> tuple[State, tupl
             actions = after_input(state, event, limits)
     if not any(isinstance(action, act.Record | act.Exit) for action in actions):
         actions += _due(state, limits)
-    return state, actions
+    actions += _ahead(state, event, limits)
+    return _with_spare_after(state, actions), actions
 
 
 def _due(state: State, limits: Limits) -> tuple[Action, ...]:
@@ -50,10 +54,40 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
     if not state.live.is_recovered:
         return ()
     ending = state.live.stopping or state.draining
-    if ending is not None and not state.live.workers and not any(open_attempts(state)):
+    is_alone = not state.live.workers and state.live.spare is None
+    if ending is not None and is_alone and not any(open_attempts(state)):
         return (act.Exit(reason=ending),)
     move = next_move(state, limits)
-    return () if isinstance(move, Wait) else (act.Record(fact=move),)
+    if not isinstance(move, Wait):
+        return (act.Record(fact=move),)
+    spare = state.live.spare
+    if spare is not None and not spare.is_leaving and not state.live.workers:
+        return (act.ReleaseWorker(attempt_id=spare.attempt_id),)  # nothing is about to need it
+    return ()
+
+
+def _ahead(state: State, event: events.Event, limits: Limits) -> tuple[Action, ...]:
+    """Prepare the run that will most likely be next; give up one that no longer is."""
+    if not limits.prepare_ahead or not isinstance(event, events.RunStarted | events.RunEvaluated):
+        return ()
+    predicted, spare = predicted_run(state, limits), state.live.spare
+    if predicted is None or (spare is not None and spare.intended == predicted):
+        return ()
+    if spare is None:
+        return (act.PrepareAhead(start=start(state, predicted)),)
+    return () if spare.is_leaving else (act.ReleaseWorker(attempt_id=spare.attempt_id),)
+
+
+def _with_spare_after(state: State, actions: tuple[Action, ...]) -> State:
+    """The spare as the actions leave it: made, or told to go."""
+    spare = state.live.spare
+    for action in actions:
+        match action:
+            case act.PrepareAhead(start=started):
+                spare = Spare(intended=started.intended)
+            case act.ReleaseWorker(attempt_id=attempt_id) if spare and spare.attempt_id == attempt_id:
+                spare = replace(spare, is_leaving=True)
+    return replace(state, live=replace(state.live, spare=spare)) if spare is not state.live.spare else state
 
 
 def why_nothing_runs(state: State, limits: Limits) -> str | None:
@@ -67,20 +101,30 @@ def why_nothing_runs(state: State, limits: Limits) -> str | None:
 def is_idle(state: State, limits: Limits) -> bool:
     """Whether nothing at all is left to do."""
     move = next_move(state, limits)
-    return isinstance(move, Wait) and move.is_idle and not state.live.workers
+    is_alone = not state.live.workers and state.live.spare is None
+    return isinstance(move, Wait) and move.is_idle and is_alone
 
 
 def _live_after(state: State, fact: events.Fact) -> State:
     """A run's worker exists from its intent on, and owes only its exit once the run has ended."""
     match fact:
         case events.RunIntended():
-            worker = Worker(attempt_id=fact.attempt_id, device=fact.device)
-            return _with_worker(state, worker)
+            return _live_after_intent(state, fact)
         case events.RunFinished():
             return _live_after_run(state, fact)
         case events.DaemonStarted():
             return replace(state, live=Live())
     return state
+
+
+def _live_after_intent(state: State, fact: events.RunIntended) -> State:
+    """The spare becomes the run's worker when it was made for exactly this run."""
+    spare = state.live.spare
+    worker = Worker(attempt_id=fact.attempt_id, device=fact.device)
+    if spare is not None and spare.intended == fact and not spare.is_leaving:
+        worker = replace(worker, prepared=spare.prepared, is_prepared_ahead=True)
+        state = replace(state, live=replace(state.live, spare=None))
+    return _with_worker(state, worker)
 
 
 def _live_after_run(state: State, run: events.RunFinished) -> State:
@@ -96,6 +140,10 @@ def _live_after_run(state: State, run: events.RunFinished) -> State:
 def _live_after_input(state: State, event: events.Input) -> State:
     live = state.live
     match event:
+        case events.WorkerPrepared() if live.spare is not None and is_spare(state, event.attempt_id):
+            return replace(state, live=replace(live, spare=replace(live.spare, prepared=event)))
+        case events.WorkerEnded() if is_spare(state, event.attempt_id):
+            return replace(state, live=replace(live, spare=None))
         case events.WorkerPrepared() if event.attempt_id in live.workers:
             return _with_worker(state, replace(live.workers[event.attempt_id], prepared=event))
         case events.RunEvaluated() if event.attempt_id in live.workers:

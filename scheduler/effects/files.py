@@ -115,6 +115,14 @@ def free_mib(path: Path) -> int:
     return disk.f_bavail * disk.f_frsize // 2**20
 
 
+def available_memory_mib() -> int:
+    """Memory that new processes may use without pushing anything out, in MiB."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    raise OSError("/proc/meminfo does not tell MemAvailable")
+
+
 def is_network_filesystem(path: Path) -> str | None:
     """The type of the file system under `path` when it is clearly a network one, else None.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 import orjson
@@ -13,7 +14,7 @@ from scheduler.effects import control
 from scheduler.effects.assignment import prepare_message
 from scheduler.effects.books import Books
 from scheduler.effects.clock import Deadlines
-from scheduler.effects.files import publish
+from scheduler.effects.files import available_memory_mib, publish
 from scheduler.effects.gpu_watch import GpuWatch
 from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.patience import Patience
@@ -22,9 +23,13 @@ from scheduler.effects.reporting import Reporting
 from scheduler.effects.workers import Workers
 from scheduler.rounds.paths import HomePaths, RunPaths
 
+#: with less memory free than this, nothing is prepared beside the run that trains
+SPARE_MEMORY_MIB = 2048
+
 #: what the performer carries out: every action but the facts to record and the daemon's own end
 Performable = (
     act.StartWorker
+    | act.PrepareAhead
     | act.OpenGate
     | act.ReleaseWorker
     | act.EndWorker
@@ -47,6 +52,7 @@ class Performer:
         self,
         home: HomePaths,
         *,
+        post: Callable[[events.Input], None],
         threads: int,
         workers: Workers,
         gpu: GpuWatch | None,
@@ -58,6 +64,7 @@ class Performer:
         patience: Patience,
     ) -> None:
         self._home = home
+        self._post = post
         self._threads = threads
         self._workers = workers
         self._gpu = gpu
@@ -71,8 +78,13 @@ class Performer:
     def perform(self, action: Performable, state: State) -> None:
         """Carry out `action`, as decided on `state`. Waits where the disk is full."""
         match action:
-            case act.StartWorker(intended=intended):
-                self._workers.start(intended.attempt_id, prepare_message(action, self._home, self._threads))
+            case act.StartWorker():
+                self._start(action)
+            case act.PrepareAhead(start=start):
+                if available_memory_mib() >= SPARE_MEMORY_MIB:
+                    self._start(start)
+                else:
+                    self._post(events.WorkerEnded(attempt_id=start.intended.attempt_id, returncode=0))
             case act.OpenGate():
                 self._open_gate(action)
             case act.ReleaseWorker(attempt_id=attempt_id):
@@ -114,6 +126,10 @@ class Performer:
             case act.DiscardRequest(id=request_id, answer=answer):
                 control.discard(self._home, request_id)
                 self._log.line(f"REQUEST {answer}")
+
+    def _start(self, action: act.StartWorker) -> None:
+        message = prepare_message(action, self._home, self._threads)
+        self._workers.start(action.intended.attempt_id, message)
 
     def _open_gate(self, action: act.OpenGate) -> None:
         intended = action.intended

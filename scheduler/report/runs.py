@@ -51,7 +51,10 @@ class Totals:
     #: None where nothing was measured
     eval_seconds: float | None
     #: seconds from the making of a worker until it could train
+    #: the device waited for it
     startup_seconds: float
+    #: start-up of runs that were prepared while another one trained
+    overlapped_seconds: float
     #: None where nothing was measured
     energy_joule: float | None
     peak_memory_mib: float | None
@@ -70,13 +73,19 @@ class Totals:
 
 def totals(round_state: RoundState) -> Totals:
     """What the round cost so far."""
-    ends = [
-        attempt.finished
+    ended = [
+        (attempt, attempt.finished)
         for task in round_state.tasks.values()
         for attempts in task.attempts.values()
         for attempt in attempts
         if attempt.finished is not None
     ]
+    ends = [end for _, end in ended]
+    startups = {True: 0.0, False: 0.0}
+    for attempt, end in ended:
+        is_ahead = attempt.started is not None and attempt.started.is_prepared_ahead
+        if end.cached_from is None:
+            startups[is_ahead] += end.startup_seconds or 0.0
     trained = [end for end in ends if end.cached_from is None]
     train_seconds: dict[str, float] = {}
     for end in trained:
@@ -90,7 +99,8 @@ def totals(round_state: RoundState) -> Totals:
         probes=sum(end.stage == PROBE_STAGE for end in ends),
         train_seconds=train_seconds,
         eval_seconds=sum(evaluations) if evaluations else None,
-        startup_seconds=sum(end.startup_seconds or 0.0 for end in trained),
+        startup_seconds=startups[False],
+        overlapped_seconds=startups[True],
         energy_joule=sum(energies) if energies else None,
         peak_memory_mib=max(peaks) if peaks else None,
     )

@@ -49,6 +49,8 @@ class Settings:
     environment: tuple[str, ...] = ()
     #: a run that was not heard of for this long is ended as hung
     heartbeat_timeout_seconds: float = 60.0
+    #: whether the run predicted to be next is prepared on the CPU while one trains
+    prepare_ahead: bool = True
     #: a run that is still preparing (imports, data, model) after this long is ended as hung
     prepare_timeout_seconds: float = 3600.0
 
@@ -165,5 +167,6 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "environment": _variable,
     # a worker is heard of every two seconds
     "heartbeat_timeout_seconds": _number(5.0, MAX_SECONDS),
+    "prepare_ahead": _flag,
     "prepare_timeout_seconds": _number(5.0, MAX_SECONDS),
 }

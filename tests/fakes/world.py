@@ -140,7 +140,10 @@ class World:
             match action:
                 case act.Record(fact=fact):
                     self._record(fact)
-                case act.StartWorker(intended=intended):
+                case (
+                    act.StartWorker(intended=intended)
+                    | act.PrepareAhead(start=act.StartWorker(intended=intended))
+                ):
                     self.intended[intended.attempt_id] = intended
                     self.inbox.append(
                         events.WorkerPrepared(

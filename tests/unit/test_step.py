@@ -382,6 +382,135 @@ def test_the_next_run_waits_until_the_process_before_it_is_gone() -> None:
     assert world.training != finished
 
 
+def asked(world: World, kind: type[Any]) -> list[str]:
+    """Attempts, without the round, for which an action was asked."""
+    found = []
+    for action in world.performed:
+        if isinstance(action, kind):
+            intended = action.start.intended if isinstance(action, act.PrepareAhead) else action.intended
+            found.append(intended.attempt_id.removeprefix("night/sums."))
+    return found
+
+
+def reach(world: Training, step: int, value: float) -> None:
+    """The run in flight comes to an evaluation."""
+    world.give(
+        events.RunEvaluated(
+            attempt_id=world.training, step=step, loss=1.0, acc=value, value=value, train_seconds=1.0
+        )
+    )
+
+
+def finish(world: Training, acc: float, *curve: tuple[int, float]) -> None:
+    """The run in flight ends with this accuracy."""
+    result = ok(acc, curve=[list(point) for point in curve] or [[10, acc]])
+    world.give(events.RunResult(attempt_id=world.training, result=result))
+
+
+def test_the_next_run_is_prepared_while_one_trains_and_starts_without_a_new_worker() -> None:
+    world = training()
+    assert asked(world, act.PrepareAhead) == ["quick.good.s0.a1"]
+    finish(world, 0.5)
+    assert world.training.endswith("quick.good.s0.a1")
+    assert asked(world, act.StartWorker) == ["quick.baseline.s0.a1"]
+    assert [start.is_prepared_ahead for start in facts_of(world, events.RunStarted)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("seen", "predicted"),
+    [(0.30, "quick.bad.s0.a1"), (0.45, "medium.baseline.s0.a1")],
+    ids=["looks bad", "looks good"],
+)
+def test_what_is_prepared_next_follows_from_how_a_variant_looks_half_way(seen: float, predicted: str) -> None:
+    world = training()
+    finish(world, 0.5, (5, 0.4), (10, 0.5))
+    reach(world, 2, 0.9)
+    assert asked(world, act.PrepareAhead) == ["quick.good.s0.a1"], "too early to tell"
+    reach(world, 5, seen)
+    assert asked(world, act.PrepareAhead)[1:] == [predicted]
+
+
+def test_a_wrong_prediction_costs_a_process_and_nothing_else() -> None:
+    world = training()
+    finish(world, 0.5, (5, 0.4), (10, 0.5))
+    reach(world, 5, 0.30)
+    finish(world, 0.6)
+    assert world.training.endswith("medium.baseline.s0.a1")
+    assert asked(world, act.StartWorker)[-1] == "medium.baseline.s0.a1"
+    assert act.ReleaseWorker(attempt_id="night/sums.quick.bad.s0.a1") in world.performed
+    assert not any(run.config == "bad" for run in facts_of(world, events.RunIntended))
+
+
+@pytest.mark.parametrize("how", ["cannot prepare", "dies"])
+def test_a_spare_that_fails_says_nothing_about_its_run(how: str) -> None:
+    world = training()
+    spare = "night/sums.quick.good.s0.a1"
+    if how == "dies":
+        world.give(events.WorkerEnded(attempt_id=spare, returncode=-9))
+    else:
+        world.give(events.RunResult(attempt_id=spare, result=failed("data", "no such file")))
+    finish(world, 0.5)
+    assert asked(world, act.StartWorker)[-1] == "quick.good.s0.a1"
+    assert [run.status for run in facts_of(world, events.RunFinished)] == ["ok"]
+
+
+def test_a_spare_prepared_for_another_batch_size_is_gone_before_its_run_gets_a_worker() -> None:
+    batches = task(variants=("good",), bsz=(64, 32))
+    world = Training(PLAIN)
+    world.start()
+    world.give(checked(make_round(batches)))
+    spare = "night/sums.quick.good.s0.a1"
+    lingering = [spare]
+
+    def perform(actions: Any) -> None:
+        """The spare takes its time to go."""
+        is_its = lambda a: isinstance(a, act.ReleaseWorker) and a.attempt_id in lingering  # noqa: E731
+        World._perform(world, [a for a in actions if not is_its(a)])
+
+    world._perform = perform  # type: ignore[method-assign]
+    world.give(events.RunResult(attempt_id=world.training, result=failed("oom", "out of memory")))
+    finish(world, 0.5)
+    intended = facts_of(world, events.RunIntended)[-1]
+    assert (intended.attempt_id, intended.bsz) == (spare, 32)
+    assert asked(world, act.StartWorker)[-1] == "quick.baseline.s0.a2", "its name is not free"
+    lingering.clear()
+    world.give(events.WorkerEnded(attempt_id=spare, returncode=0))
+    assert asked(world, act.StartWorker)[-1] == "quick.good.s0.a1"
+    assert world.training == spare
+
+
+def test_a_pause_lets_the_spare_go_and_nothing_is_prepared_for_it() -> None:
+    world = training()
+    world.give(events.RequestMade(id="1", verb="pause"))
+    finish(world, 0.5)
+    assert world.state.live.spare is None
+    assert world.state.live.workers == {}
+    world.give(events.RequestMade(id="2", verb="resume"))
+    assert asked(world, act.StartWorker)[-1] == "quick.good.s0.a1"
+
+
+def test_a_daemon_that_may_not_prepares_nothing_ahead() -> None:
+    world = Training(PLAIN, limits=Limits(prepare_ahead=False))
+    world.start()
+    world.give(checked(make_round()))
+    assert asked(world, act.PrepareAhead) == []
+
+
+@pytest.mark.parametrize("verb", ["drain", "shutdown", "cancel"])
+def test_no_spare_outlives_its_daemon_or_its_round(verb: str) -> None:
+    world = training()
+    if verb == "shutdown":
+        world.give(events.ShutdownRequested(reason="SIGTERM"))
+    elif verb == "cancel":
+        world.give(events.RequestMade(id="1", verb="cancel", round="night"))
+    else:
+        world.give(events.RequestMade(id="1", verb="drain"))
+        finish(world, 0.5)
+    assert world.state.live.spare is None
+    assert world.state.live.workers == {}
+    assert world.is_running == (verb == "cancel")
+
+
 def test_a_fact_for_an_unknown_round_is_refused() -> None:
     world = World(PLAIN)
     world.start()
