@@ -209,10 +209,13 @@ def time_counts(total: Totals) -> list[str]:
     ]
     if total.eval_seconds is not None:
         counts.append(f"evaluation {total.eval_seconds:.1f} s")
-    share = "" if total.startup_share is None else f" ({100 * total.startup_share:.0f} % of all)"
-    counts.append(f"waiting for start-up {total.startup_seconds:.1f} s{share}")
+    notes = []
+    if total.startup_share is not None:
+        notes.append(f"{100 * total.startup_share:.0f} % of all")
     if total.overlapped_seconds:
-        counts.append(f"start-up beside other runs {total.overlapped_seconds:.1f} s")
+        notes.append(f"{total.overlapped_seconds:.1f} s beside other runs")
+    told = f" ({'; '.join(notes)})" if notes else ""
+    counts.append(f"start-up {total.startup_seconds:.1f} s{told}")
     if total.energy_joule is not None:
         counts.append(f"energy {total.energy_joule / 3600:.1f} Wh")
     if total.peak_memory_mib is not None:
