@@ -103,11 +103,11 @@ def _grid() -> Floats:
 
 @functools.lru_cache(maxsize=64)
 def _log_prior(prior: EffectPrior) -> Floats:
-    """Each part carries its weight on the grid, also where the grid cuts its tail off."""
+    """Each part carries its weight on the grid, also where its tail is cut off; none if it lies beyond."""
     import numpy as np
 
     total = np.zeros_like(_grid())
     for part in prior.parts:
         density = np.exp(-0.5 * ((_grid() - part.mean) / part.sd) ** 2)
-        total += part.weight * density / density.sum()
+        total += part.weight * density / max(density.sum(), SMALLEST)
     return np.asarray(np.log(np.maximum(total, SMALLEST)))

@@ -66,6 +66,11 @@ def test_without_a_reading_the_prior_is_all_that_is_known() -> None:
     )
 
 
+def test_a_part_beyond_the_grid_counts_for_nothing() -> None:
+    far = EffectPrior(parts=(Part(0.5, 0.0, 0.25), Part(0.5, -90.0, 0.5)))
+    assert posterior([], far).mean == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_reading_beyond_the_grid_is_no_error() -> None:
     effect = posterior([Reading(value=500.0, sd=0.1)])
     assert effect.at_least(13.0) == pytest.approx(1.0)
