@@ -80,11 +80,12 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]
 
 
 def simulated(world: World, count: int, seed: int, names: Sequence[str]) -> dict[str, Tally]:
-    """Every search over the same rounds."""
+    """Every search over the same rounds, one after the other."""
     tallies = {name: Tally() for name in names}
+    searches = {name: SEARCHES[name]() for name in names}
     for seen in rounds(world, count, seed):
         for name, tally in tallies.items():
-            tally.add(seen, SEARCHES[name](seen))
+            tally.add(seen, searches[name](seen))
     return tallies
 
 

@@ -7,8 +7,8 @@ are slots, that is seeds.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,17 @@ class SimulatedRound:
     def variants(self) -> range:
         """Rows of the variants."""
         return range(1, len(self.effects))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a search says, and what it cost."""
+
+    #: claimed gain in pp by row
+    winners: Mapping[int, float]
+    seconds: float
+    #: the gains as measured, where the claimed ones are shrunk
+    raw: Mapping[int, float] = field(default_factory=dict)
 
 
 def rounds(world: World, count: int, seed: int) -> Iterator[SimulatedRound]:
