@@ -42,6 +42,8 @@ def test_a_dropped_spec_ends_in_records_and_a_summary(home: Home) -> None:
     wait_until(lambda: summary.exists() and "d_acc=+10.00pp" in summary.read_text(), "the summary")
     wait_until((home.paths.done / "night.toml").exists, "the move to done/")
     assert home.paths.round("night").spec(".toml").read_text() == home.spec("night")
+    second = home.events("night", "run_started")[1]
+    assert (second["config"], second["is_prepared_ahead"]) == ("good", True)
 
 
 def test_a_run_leaves_its_files(home: Home) -> None:
@@ -180,9 +182,11 @@ def test_a_killed_daemon_takes_its_worker_and_the_command_with_it(home: Home) ->
     [started] = home.wait_for("night", "run_started")
     folder = str(home.paths.root)
     wait_until(lambda: processes_naming(folder, "train.py"), "the command")
+    wait_until(lambda: len(processes_naming(folder, "trainers")) == 2, "the worker and the next one")
     home.kill()
     wait_until(lambda: not psutil.pid_exists(started["pid"]), "the end of the worker")
     wait_until(lambda: not processes_naming(folder, "train.py"), "the end of the command")
+    wait_until(lambda: not processes_naming(folder, "trainers"), "the end of the prepared worker")
 
 
 def test_sigterm_ends_the_run_and_the_next_daemon_goes_on(home: Home) -> None:
