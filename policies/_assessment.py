@@ -63,6 +63,17 @@ class TaskRuns:
     ledger: Ledger = field(default_factory=Ledger)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a confirmation has come."""
+
+    looks: Looks
+    #: each candidate as it stood at the last look it was part of
+    confirmed: Mapping[str, Confirmed]
+    #: the fresh runs of each at that look
+    comparisons: Mapping[str, Comparison]
+
+
 def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) -> Knowledge:
     """What is known of the noise of `stage` before its variants are read, from those slots of the baseline.
 
@@ -89,12 +100,26 @@ def screened(task: TaskRuns) -> tuple[Screened, ...]:
     return tuple(_screened(task, name) for name in task.variants)
 
 
-def looks_so_far(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Looks:
+def progress(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Progress:
     """The declared looks, as far as the runs allow.
 
     A look is taken once every open candidate has its seeds; `failed` names those whose runs will never come.
     """
-    return _looks(task, plan, failed)[0]
+    readings = {name: _screened(task, name).readings for name in plan.candidates}
+    looks = Looks(plan=plan)
+    last: dict[str, Comparison] = {}
+    confirmed: dict[str, Confirmed] = {}
+    while looks.open:
+        ready = _comparisons(task, looks, looks.taken + 1)
+        if not ready or any(name not in ready and name not in failed for name in looks.open):
+            break
+        earlier = [each for name, each in last.items() if name not in ready]
+        known = knowledge(task, task.medium, (0, *baseline_slots(looks.taken + 1)))
+        at_look = confirmed_at(ready, known, screened=readings, earlier=earlier)
+        last.update(ready)
+        confirmed.update(at_look)
+        looks = take_look(looks, {name: each.reading for name, each in at_look.items()})
+    return Progress(looks=looks, confirmed=confirmed, comparisons=last)
 
 
 def evidence(
@@ -152,25 +177,6 @@ def _why_stopped(task: TaskRuns, runs: Sequence[Observation]) -> str | None:
     return leak(runs, task.baseline) or (infrastructure and f"infrastructure: {infrastructure}")
 
 
-def _looks(task: TaskRuns, plan: LookPlan, failed: Collection[str]) -> tuple[Looks, Mapping[str, Confirmed]]:
-    """The state after the last look that can be taken, and each candidate at its own last look."""
-    readings = {name: _screened(task, name).readings for name in plan.candidates}
-    looks = Looks(plan=plan)
-    last: dict[str, Comparison] = {}
-    confirmed: dict[str, Confirmed] = {}
-    while looks.open:
-        ready = _comparisons(task, looks, looks.taken + 1)
-        if not ready or any(name not in ready and name not in failed for name in looks.open):
-            break
-        earlier = [each for name, each in last.items() if name not in ready]
-        known = knowledge(task, task.medium, (0, *baseline_slots(looks.taken + 1)))
-        at_look = confirmed_at(ready, known, screened=readings, earlier=earlier)
-        last.update(ready)
-        confirmed.update(at_look)
-        looks = take_look(looks, {name: each.reading for name, each in at_look.items()})
-    return looks, confirmed
-
-
 def _comparisons(task: TaskRuns, looks: Looks, look: int) -> dict[str, Comparison]:
     """What the open candidates show at `look`, of those whose runs are complete."""
     baseline = fresh(_at(task.baseline, task.medium))
@@ -184,11 +190,13 @@ def _comparisons(task: TaskRuns, looks: Looks, look: int) -> dict[str, Compariso
 
 
 def _confirmation(task: TaskRuns, name: str, plan: LookPlan, failed: Collection[str]) -> Confirmation | None:
-    looks, confirmed = _looks(task, plan, failed)
-    if name not in confirmed:
+    now = progress(task, plan, failed)
+    if name not in now.confirmed:
         return None
     return Confirmation(
-        fresh=confirmed[name], rejection=looks.rejected.get(name), is_futile=name in looks.futile
+        fresh=now.confirmed[name],
+        rejection=now.looks.rejected.get(name),
+        is_futile=name in now.looks.futile,
     )
 
 

@@ -32,6 +32,24 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeedPairs:
+    """Sums over same-seed runs, each centred within its task; they pool by addition."""
+
+    products: float = 0.0
+    variant_ss: float = 0.0
+    baseline_ss: float = 0.0
+    pairs: int = 0
+
+    def __add__(self, other: SeedPairs) -> SeedPairs:
+        return SeedPairs(
+            products=self.products + other.products,
+            variant_ss=self.variant_ss + other.variant_ss,
+            baseline_ss=self.baseline_ss + other.baseline_ss,
+            pairs=self.pairs + other.pairs,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeedCorrelation:
     """How much of a baseline's luck with a seed its variants share, and how much of it is corrected for."""
 
@@ -135,27 +153,30 @@ def estimate(
     )
 
 
-def fit_correlation(comparisons: Iterable[Comparison]) -> SeedCorrelation:
+def pairs_of(comparison: Comparison) -> SeedPairs:
+    """The same-seed runs of a comparison, centred; nothing from fewer than two."""
+    seeds = sorted(comparison.variant.keys() & comparison.baseline.keys())
+    if len(seeds) < 2:
+        return SeedPairs()
+    ours = _centred([comparison.variant[seed] for seed in seeds])
+    theirs = _centred([comparison.baseline[seed] for seed in seeds])
+    return SeedPairs(
+        products=math.fsum(a * b for a, b in zip(ours, theirs, strict=True)),
+        variant_ss=math.fsum(a * a for a in ours),
+        baseline_ss=math.fsum(b * b for b in theirs),
+        pairs=len(seeds),
+    )
+
+
+def fit_correlation(pairs: SeedPairs) -> SeedCorrelation:
     """The correlation of same-seed runs pooled over a ledger, and the theta it earns: rho n / (n + 20).
 
     theta lies in 0..1. The cold start when no two seeds were ever shared.
     """
-    products = variant_ss = baseline_ss = 0.0
-    pairs = 0
-    for comparison in comparisons:
-        seeds = sorted(comparison.variant.keys() & comparison.baseline.keys())
-        if len(seeds) < 2:
-            continue
-        ours = _centred([comparison.variant[seed] for seed in seeds])
-        theirs = _centred([comparison.baseline[seed] for seed in seeds])
-        products += math.fsum(a * b for a, b in zip(ours, theirs, strict=True))
-        variant_ss += math.fsum(a * a for a in ours)
-        baseline_ss += math.fsum(b * b for b in theirs)
-        pairs += len(seeds)
-    if variant_ss == 0 or baseline_ss == 0:
+    if pairs.variant_ss == 0 or pairs.baseline_ss == 0:
         return SeedCorrelation()
-    rho = products / math.sqrt(variant_ss * baseline_ss)
-    theta = min(1.0, max(0.0, rho * pairs / (pairs + PAIRS_OF_DOUBT)))
+    rho = pairs.products / math.sqrt(pairs.variant_ss * pairs.baseline_ss)
+    theta = min(1.0, max(0.0, rho * pairs.pairs / (pairs.pairs + PAIRS_OF_DOUBT)))
     return SeedCorrelation(rho=rho, theta=theta)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from policies._assessment import Ledger, TaskRuns, evidence, knowledge, looks_so_far, screened
+from policies._assessment import Ledger, TaskRuns, evidence, knowledge, progress, screened
 from policies._effect_prior import EffectPrior, Part
-from policies._looks import LookPlan
+from policies._looks import LookPlan, Looks
 from policies._screening import ScreenRule, confirm_set, promoted
 from policies._variance import NoisePrior
 from policies._verdict import Judgement, judge
@@ -61,6 +61,10 @@ def first(task: TaskRuns, slots: int) -> TaskRuns:
     )
 
 
+def looks_of(task: TaskRuns, plan: LookPlan, failed: tuple[str, ...] = ()) -> Looks:
+    return progress(task, plan, failed).looks
+
+
 def verdict(task: TaskRuns, name: str, plan: LookPlan | None = None, **more: Any) -> Judgement:
     return judge(evidence(task, name, plan, **more))
 
@@ -75,7 +79,7 @@ def test_a_search_ends_with_the_true_winner() -> None:
     frozen = confirm_set(survivors)
     assert frozen[0] == "good"
     plan = LookPlan(candidates=frozen, looks=3)
-    assert "good" in looks_so_far(GOOD_AND_NOT, plan).rejected
+    assert "good" in looks_of(GOOD_AND_NOT, plan).rejected
     judged = verdict(GOOD_AND_NOT, "good", plan)
     assert judged.name == "WINNER"
     assert judged.shrunk_gain == pytest.approx(8.0, abs=2.0)
@@ -83,14 +87,14 @@ def test_a_search_ends_with_the_true_winner() -> None:
 
 
 def test_a_look_waits_for_every_open_candidate_and_the_baseline() -> None:
-    assert looks_so_far(first(GOOD_AND_NOT, 1), BOTH).taken == 0
+    assert looks_of(first(GOOD_AND_NOT, 1), BOTH).taken == 0
     late = first(GOOD_AND_NOT, 2)
-    assert looks_so_far(late, BOTH).taken == 1
+    assert looks_of(late, BOTH).taken == 1
     without = replace(late, variants={**late.variants, "none": late.variants["none"][:2]})
-    assert looks_so_far(without, BOTH).taken == 0
-    assert looks_so_far(without, BOTH, failed=("none",)).taken == 1
+    assert looks_of(without, BOTH).taken == 0
+    assert looks_of(without, BOTH, failed=("none",)).taken == 1
     poor = replace(late, baseline=late.baseline[:-1])
-    assert looks_so_far(poor, BOTH).taken == 0
+    assert looks_of(poor, BOTH).taken == 0
 
 
 @pytest.mark.parametrize("objective", [PP, NAT], ids=["pp", "nat"])
@@ -100,9 +104,9 @@ def test_a_look_read_again_with_more_runs_says_the_same(objective: Objective, se
     if objective is NAT:
         whole = replace(whole, objective=NAT, examples=None)
     plan = LookPlan(candidates=("a", "b", "c"), looks=3)
-    final = looks_so_far(whole, plan)
+    final = looks_of(whole, plan)
     for slots in (2, 3):
-        then = looks_so_far(first(whole, slots), plan)
+        then = looks_of(first(whole, slots), plan)
         assert {k: v for k, v in final.rejected.items() if v.look <= then.taken} == then.rejected
         assert {k: v for k, v in final.futile.items() if v <= then.taken} == then.futile
 
@@ -124,7 +128,7 @@ def test_slot_0_of_either_side_stays_out_of_the_verdict() -> None:
 def test_runs_of_another_protocol_never_meet() -> None:
     mixed = [replace(each, protocol="other") if each.slot == 2 else each for each in GOOD_AND_NOT.baseline]
     with pytest.raises(ValueError, match="cannot be compared"):
-        looks_so_far(replace(GOOD_AND_NOT, baseline=tuple(mixed)), BOTH)
+        looks_of(replace(GOOD_AND_NOT, baseline=tuple(mixed)), BOTH)
 
 
 def changed(task: TaskRuns, name: str, **fields: Any) -> TaskRuns:
@@ -194,7 +198,7 @@ def test_in_another_unit_a_guess_rejects_nothing() -> None:
     task = replace(GOOD_AND_NOT, objective=NAT, examples=None)
     only_fresh = replace(task, baseline=tuple(each for each in task.baseline if each.slot != 0))
     assert not knowledge(first(only_fresh, 2), "medium").noise.is_measured
-    assert looks_so_far(first(only_fresh, 2), LookPlan(candidates=("good",), looks=3)).rejected == {}
+    assert looks_of(first(only_fresh, 2), LookPlan(candidates=("good",), looks=3)).rejected == {}
     assert knowledge(task, "medium").noise.df == 0
 
 

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies._delta import Comparison, Estimate, SeedCorrelation, compare, estimate, fit_correlation, fresh
+from policies._delta import (
+    Comparison,
+    Estimate,
+    SeedCorrelation,
+    SeedPairs,
+    compare,
+    estimate,
+    fit_correlation,
+    fresh,
+    pairs_of,
+)
 from policies._variance import Noise
 from policies.evidence import Objective, Observation, UnmatchedError
 
@@ -167,19 +177,23 @@ def test_a_smaller_loss_is_a_gain_in_units_of_min_effect() -> None:
     assert measured.delta == pytest.approx(5.0)
 
 
+def pooled(rounds: list[Comparison]) -> SeedPairs:
+    return sum((pairs_of(each) for each in rounds), SeedPairs())
+
+
 def test_the_pooled_correlation_is_within_rounds() -> None:
     # two rounds at different levels, each perfectly correlated: 4 pairs
     rounds = [of({1: 0.0, 2: 2.0}, {1: 0.0, 2: 1.0}), of({1: 50.0, 2: 54.0}, {1: 9.0, 2: 11.0})]
-    fitted = fit_correlation(rounds)
+    fitted = fit_correlation(pooled(rounds))
     assert fitted.rho == pytest.approx(1.0)
     assert fitted.theta == pytest.approx(4 / 24)
 
 
 @pytest.mark.parametrize("rounds", [[], [of({1: 3.0}, {1: 2.0})], [of({1: 3.0, 2: 1.0}, {3: 2.0})]])
 def test_without_shared_seeds_the_correlation_is_the_cold_start(rounds: list[Comparison]) -> None:
-    assert fit_correlation(rounds) == SeedCorrelation(rho=0.2, theta=0.2)
+    assert fit_correlation(pooled(rounds)) == SeedCorrelation(rho=0.2, theta=0.2)
 
 
 def test_a_negative_correlation_corrects_nothing() -> None:
-    fitted = fit_correlation([of({1: 0.0, 2: 2.0}, {1: 1.0, 2: 0.0})])
+    fitted = fit_correlation(pairs_of(of({1: 0.0, 2: 2.0}, {1: 1.0, 2: 0.0})))
     assert fitted.theta == 0.0

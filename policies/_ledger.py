@@ -1,0 +1,85 @@
+"""What does a finished task teach the next one? Its noise, its luck with seeds, and its variants' effects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from policies._assessment import Ledger, TaskRuns, progress, screened
+from policies._delta import SeedPairs, compare, fit_correlation, pairs_of
+from policies._effect_prior import Reading, combined, refit
+from policies._looks import LookPlan
+from policies._posterior import medium_reading
+from policies._variance import Spread, fit_noise, spread_of
+from policies.evidence import Objective
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """One finished task, as a ledger keeps it; numbers are in units of its min_effect."""
+
+    unit: str
+    min_effect: float
+    #: within-config spread by stage
+    spreads: dict[str, Spread]
+    pairs: SeedPairs
+    #: all that is known of each variant that was tried, pruned ones included
+    readings: tuple[Reading, ...]
+    #: how many of them have fresh seeds
+    confirmed: int
+
+
+def lesson_of(task: TaskRuns, plan: LookPlan | None = None, failed: Collection[str] = ()) -> Lesson:
+    """The lesson of a task that has ended; `plan` where a confirm set was frozen.
+
+    Medium noise is learnt from fresh seeds alone: those that selected a candidate were lucky together.
+    """
+    now = progress(task, plan, failed) if plan is not None else None
+    comparisons = now.comparisons if now is not None else {}
+    confirmed = now.confirmed if now is not None else {}
+    readings = {each.name: list(each.readings) for each in screened(task) if each.stopped is None}
+    for name in confirmed.keys() & readings.keys():
+        readings[name].append(medium_reading(confirmed[name].estimate))
+    baseline = max((each.baseline for each in comparisons.values()), key=len, default={})
+    quick = [run for run in task.baseline if run.stage == task.quick]
+    own = compare(task.objective, quick, quick)
+    return Lesson(
+        unit=task.objective.unit,
+        min_effect=task.objective.min_effect,
+        spreads={
+            task.quick: spread_of([own.baseline] if own is not None else []),
+            task.medium: spread_of([baseline, *(each.variant for each in comparisons.values())]),
+        },
+        pairs=sum((pairs_of(each) for each in comparisons.values()), SeedPairs()),
+        readings=tuple(combined(each) for each in readings.values() if each),
+        confirmed=len(confirmed.keys() & readings.keys()),
+    )
+
+
+def learnt(lessons: Sequence[Lesson], objective: Objective) -> Ledger:
+    """What the lessons tell a task of that objective.
+
+    Noise is learnt from tasks of the same unit, correlation and effects from all; where there is too little,
+    the cold start stays.
+    """
+    kin = [each for each in lessons if each.unit == objective.unit]
+    noise = {}
+    for stage in sorted({stage for each in kin for stage in each.spreads}):
+        fitted = fit_noise(list(_rescaled(kin, stage, objective)))
+        if fitted is not None:
+            noise[stage] = fitted
+    return Ledger(
+        noise=noise,
+        correlation=fit_correlation(sum((each.pairs for each in lessons), SeedPairs())),
+        effects=refit(
+            [reading for each in lessons for reading in each.readings],
+            confirmed=sum(each.confirmed for each in lessons),
+        ),
+    )
+
+
+def _rescaled(lessons: Iterable[Lesson], stage: str, objective: Objective) -> Iterable[Spread]:
+    """The spreads of a stage in units of another min_effect."""
+    for each in lessons:
+        spread = each.spreads.get(stage, Spread())
+        yield Spread(ss=spread.ss * (each.min_effect / objective.min_effect) ** 2, df=spread.df)
