@@ -46,6 +46,7 @@ pytest: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/status_latency.py
+	$(BIN)/python benchmarks/handover.py
 	$(BIN)/python benchmarks/idle_daemon.py
 
 clean:
