@@ -10,7 +10,7 @@ from policies._delta import SeedPairs, compare, fit_correlation, pairs_of
 from policies._effect_prior import Reading, combined, refit
 from policies._looks import LookPlan
 from policies._posterior import medium_reading
-from policies._variance import Spread, fit_noise, spread_of
+from policies._variance import MIN_SEEDS_FOR_SD, Spread, fit_noise, spread_of
 from policies.evidence import Objective
 
 
@@ -41,13 +41,11 @@ def lesson_of(task: TaskRuns, plan: LookPlan | None = None, failed: Collection[s
     for name in confirmed.keys() & readings.keys():
         readings[name].append(medium_reading(confirmed[name].estimate))
     baseline = max((each.baseline for each in comparisons.values()), key=len, default={})
-    quick = [run for run in task.baseline if run.stage == task.quick]
-    own = compare(task.objective, quick, quick)
     return Lesson(
         unit=task.objective.unit,
         min_effect=task.objective.min_effect,
         spreads={
-            task.quick: spread_of([own.baseline] if own is not None else []),
+            task.quick: _quick_spread(task),
             task.medium: spread_of([baseline, *(each.variant for each in comparisons.values())]),
         },
         pairs=sum((pairs_of(each) for each in comparisons.values()), SeedPairs()),
@@ -76,6 +74,15 @@ def learnt(lessons: Sequence[Lesson], objective: Objective) -> Ledger:
             confirmed=sum(each.confirmed for each in lessons),
         ),
     )
+
+
+def _quick_spread(task: TaskRuns) -> Spread:
+    """Of the baseline at quick; nothing from one or two seeds, whose spread would only blur a fit."""
+    runs = [run for run in task.baseline if run.stage == task.quick]
+    own = compare(task.objective, runs, runs)
+    if own is None or len(own.baseline) < MIN_SEEDS_FOR_SD:
+        return Spread()
+    return spread_of([own.baseline])
 
 
 def _rescaled(lessons: Iterable[Lesson], stage: str, objective: Objective) -> Iterable[Spread]:

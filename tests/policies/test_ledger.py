@@ -64,6 +64,13 @@ def test_a_task_without_a_confirm_set_teaches_by_its_screening() -> None:
     assert (len(lesson.readings), lesson.confirmed) == (2, 0)
 
 
+@pytest.mark.parametrize(("seeds", "df"), [(2, 0), (3, 2)])
+def test_quick_noise_is_learnt_from_three_seeds_on(seeds: int, df: int) -> None:
+    quick = [run("baseline", "quick", slot, 0.5 + slot / 100) for slot in range(seeds)]
+    lesson = lesson_of(replace(TASK, baseline=(*TASK.baseline[1:], *quick)))
+    assert lesson.spreads["quick"].df == df
+
+
 def test_a_leak_teaches_no_effect() -> None:
     leaked = tuple(replace(each, loss=0.01) if each.slot == 1 else each for each in TASK.variants["a"])
     lesson = lesson_of(replace(TASK, variants={**TASK.variants, "a": leaked}), PLAN)
