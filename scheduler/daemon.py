@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scheduler.decide import actions as act
-from scheduler.decide import events
+from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
 from scheduler.decide.progress import status_of
 from scheduler.decide.state import open_attempts
@@ -52,7 +52,7 @@ class LookAround:
     """Something may have changed: scan the queue, take requests, look at disk and windows."""
 
 
-Item = events.Input | SpecReturned | LookAround
+Item = inputs.Input | SpecReturned | LookAround
 
 
 def run_daemon(home: HomePaths, *, until_idle: bool = False, echo: TextIO | None = None) -> int:
@@ -97,7 +97,7 @@ def _signals(post: Callable[[Item], None]) -> Iterator[None]:
         if seen:
             os._exit(128 + number)
         seen.append(number)
-        post(events.ShutdownRequested(reason=signal.Signals(number).name))
+        post(inputs.ShutdownRequested(reason=signal.Signals(number).name))
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -139,7 +139,7 @@ class Daemon:
         self._looked_at = float("-inf")
         self._exit: str | None = None
 
-        self._deadlines: Deadlines[events.DeadlinePassed] = Deadlines(RealClock())
+        self._deadlines: Deadlines[inputs.DeadlinePassed] = Deadlines(RealClock())
         self._timers: Timers[Item] = Timers(self.post)
         self._log = LauncherLog(home.launcher_log, echo=echo)
         self._status = StatusFile(home.status)
@@ -178,7 +178,7 @@ class Daemon:
 
     def post(self, item: Item) -> None:
         """Hand something to the daemon's thread. Safe in threads and signal handlers."""
-        if isinstance(item, events.ShutdownRequested):
+        if isinstance(item, inputs.ShutdownRequested):
             self._was_told_to_stop = True
         self._inbox.put(item)
 
@@ -243,7 +243,7 @@ class Daemon:
                 self._reporting.write(round_id)
 
     def _record_start(self) -> None:
-        started = events.DaemonStarted(
+        started = facts.DaemonStarted(
             pid=os.getpid(), version=version("roundhouse"), boot_id=_boot_id(), devices=(self._device,)
         )
         self._perform((act.Record(fact=started),))
@@ -307,15 +307,15 @@ class Daemon:
 
     # From an event to its actions
 
-    def _hear(self, item: events.Input) -> None:
+    def _hear(self, item: inputs.Input) -> None:
         """What a worker's threads post; the device is given time to return a dead worker's memory."""
-        if self._gpu is not None and isinstance(item, events.WorkerEnded):
+        if self._gpu is not None and isinstance(item, inputs.WorkerEnded):
             self._gpu.settle(item, self.post)
         else:
             self.post(item)
 
-    def _handle(self, event: events.Input) -> None:
-        if self._gpu is not None and isinstance(event, events.RunResult):
+    def _handle(self, event: inputs.Input) -> None:
+        if self._gpu is not None and isinstance(event, inputs.RunResult):
             event = replace(event, result={**event.result, **self._gpu.run_ended(event.attempt_id)})
         self._state, actions = step(self._state, event, self._limits)
         self._perform(actions)
@@ -332,7 +332,7 @@ class Daemon:
                 case action:
                     self._performer.perform(action, self._state)
 
-    def _record(self, fact: events.Fact) -> tuple[act.Action, ...]:
+    def _record(self, fact: facts.Fact) -> tuple[act.Action, ...]:
         """Make a fact durable, then let it count; returns what follows from it."""
         self._books.write(fact)
         line = line_for(fact, self._state)
@@ -343,7 +343,7 @@ class Daemon:
 
     def _stop(self, reason: str) -> None:
         self._exit = reason
-        self._books.write(events.DaemonStopped(reason=reason))
+        self._books.write(facts.DaemonStopped(reason=reason))
         self._log.line(f"STOP {reason}")
 
 

@@ -10,7 +10,7 @@ import typer
 
 from scheduler.cli.home import existing_home
 from scheduler.cli.reading import PROBLEMS, checked_spec
-from scheduler.decide.events import RoundAccepted
+from scheduler.decide.facts import RoundAccepted
 from scheduler.decide.forecast import Forecast, forecast_round, forecast_task, planned_runs
 from scheduler.decide.state import RoundState, State, TaskState, fold
 from scheduler.report.load import load_round

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from scheduler.decide.events import SpecChecked
+from scheduler.decide.inputs import SpecChecked
 from scheduler.effects.arrivals import SPEC_SUFFIXES
 from scheduler.effects.intake import check_spec
 from scheduler.report.printable import one_line

@@ -9,7 +9,8 @@ import typer
 
 from policies.evidence import Objective
 from scheduler.cli.home import existing_home
-from scheduler.decide.events import RunFinished, VariantFact, event_name
+from scheduler.decide.codec import event_name
+from scheduler.decide.facts import RunFinished, VariantFact
 from scheduler.decide.state import Attempt, RoundState, TaskState
 from scheduler.report import numbers
 from scheduler.report.load import load_round

@@ -6,16 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scheduler.decide.events import (
-    DeadlinePassed,
-    EndedBy,
-    Fact,
-    RoundAccepted,
-    RunFinished,
-    RunIntended,
-    RunStarted,
-    SpecRejected,
-)
+from scheduler.decide.facts import Fact, RoundAccepted, RunFinished, RunIntended, RunStarted, SpecRejected
+from scheduler.decide.inputs import DeadlinePassed, EndedBy
 from scheduler.rounds.round import Task
 
 

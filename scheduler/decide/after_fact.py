@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 from scheduler.decide import actions as act
-from scheduler.decide import events
+from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
-from scheduler.decide.events import DeadlineKind
 from scheduler.decide.failures import Limits, backoff_seconds
+from scheduler.decide.inputs import DeadlineKind
 from scheduler.decide.state import PROBE_STAGE, Spare, State, open_attempt
 
 #: what a worker that has finished may take to exit
 EXIT_SECONDS = 10.0
 
 
-def after_fact(before: State, state: State, fact: events.Fact, limits: Limits) -> tuple[Action, ...]:
+def after_fact(before: State, state: State, fact: facts.Fact, limits: Limits) -> tuple[Action, ...]:
     """Effects that `fact`, already folded into `state`, calls for."""
     match fact:
-        case events.RoundAccepted():
+        case facts.RoundAccepted():
             return (act.MoveSpec(round=fact.round, file=fact.file, to="active"),)
-        case events.RunIntended():
+        case facts.RunIntended():
             return (
                 *_make_worker(before.live.spare, state, fact),
                 deadline(fact.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),
                 deadline(fact.attempt_id, "prepare", limits.prepare_timeout_seconds),
             )
-        case events.RunStarted():
+        case facts.RunStarted():
             return _open_gate(state, fact, limits)
-        case events.RunFinished():
+        case facts.RunFinished():
             return _after_run(state, fact, limits)
-        case events.RoundCancelled():
+        case facts.RoundCancelled():
             return tuple(
                 act.EndWorker(attempt_id=worker.attempt_id, ended_by="cancelled")
                 for worker in state.live.workers.values()
                 if worker.attempt_id.startswith(f"{fact.round}/") and not worker.is_done
             )
-        case events.TaskParked() | events.TaskFinished():
+        case facts.TaskParked() | facts.TaskFinished():
             return (act.WriteReport(round=fact.round),)
-        case events.RoundFinished():
+        case facts.RoundFinished():
             file = state.rounds[fact.round].accepted.file
             return (
                 act.WriteReport(round=fact.round),
@@ -46,7 +46,7 @@ def after_fact(before: State, state: State, fact: events.Fact, limits: Limits) -
     return ()
 
 
-def _make_worker(spare: Spare | None, state: State, fact: events.RunIntended) -> tuple[Action, ...]:
+def _make_worker(spare: Spare | None, state: State, fact: facts.RunIntended) -> tuple[Action, ...]:
     """The prepared worker where the prediction was right; else a new one, once the name is free."""
     if spare is None:
         return (start(state, fact),)
@@ -67,7 +67,7 @@ def start_if_free(state: State) -> tuple[Action, ...]:
             continue
         if state.live.stopping is not None or not state.rounds[attempt.intended.round].is_open:
             continue  # it is being ended
-        started = events.RunStarted(
+        started = facts.RunStarted(
             round=attempt.intended.round,
             task=attempt.intended.task,
             stage=attempt.intended.stage,
@@ -84,7 +84,7 @@ def start_if_free(state: State) -> tuple[Action, ...]:
     return ()
 
 
-def start(state: State, intended: events.RunIntended) -> act.StartWorker:
+def start(state: State, intended: facts.RunIntended) -> act.StartWorker:
     """A worker of its own for a run."""
     task = state.rounds[intended.round].tasks[intended.task]
     is_probe = intended.stage == PROBE_STAGE
@@ -94,7 +94,7 @@ def start(state: State, intended: events.RunIntended) -> act.StartWorker:
     )
 
 
-def _open_gate(state: State, started: events.RunStarted, limits: Limits) -> tuple[Action, ...]:
+def _open_gate(state: State, started: facts.RunStarted, limits: Limits) -> tuple[Action, ...]:
     task = state.rounds[started.round].tasks[started.task]
     intended = task.attempts[started.key][-1].intended
     name = task.task.costliest if started.stage == PROBE_STAGE else started.config
@@ -105,7 +105,7 @@ def _open_gate(state: State, started: events.RunStarted, limits: Limits) -> tupl
     )
 
 
-def _after_run(state: State, run: events.RunFinished, limits: Limits) -> tuple[Action, ...]:
+def _after_run(state: State, run: facts.RunFinished, limits: Limits) -> tuple[Action, ...]:
     actions: tuple[Action, ...] = ()
     if run.attempt_id in state.live.workers:
         actions = (
@@ -119,17 +119,17 @@ def _after_run(state: State, run: events.RunFinished, limits: Limits) -> tuple[A
         actions += (_back_off(state, run, limits),)
     if run.failure_class == "gpu" and state.paused is None:
         reason = f"the GPU failed in {run.attempt_id}: {run.error or 'no message'}"
-        actions += (act.Record(fact=events.QueuePaused(reason=reason[:500])),)
+        actions += (act.Record(fact=facts.QueuePaused(reason=reason[:500])),)
     return actions
 
 
 def deadline(attempt_id: str, kind: DeadlineKind, seconds: float) -> act.SetDeadline:
     """A deadline of `kind` for an attempt, replacing the one before."""
-    event = events.DeadlinePassed(attempt_id=attempt_id, kind=kind)
+    event = inputs.DeadlinePassed(attempt_id=attempt_id, kind=kind)
     return act.SetDeadline(key=f"{kind}:{attempt_id}", seconds=seconds, event=event)
 
 
-def _back_off(state: State, run: events.RunFinished, limits: Limits) -> act.SetDeadline:
+def _back_off(state: State, run: facts.RunFinished, limits: Limits) -> act.SetDeadline:
     counted = state.rounds[run.round].tasks[run.task].counted(run.key)
     failures = sum(a.finished is not None and a.finished.failure_class == "network" for a in counted)
     return deadline(f"{run.round}/{run.task}", "backoff", backoff_seconds(max(1, failures), limits))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scheduler.decide import actions as act
-from scheduler.decide import events
+from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import deadline, start, start_if_free
 from scheduler.decide.ending import lost_end, reported_end, unreported_end
@@ -14,33 +14,33 @@ from scheduler.decide.failures import Limits
 from scheduler.decide.state import Attempt, State, is_spare, open_attempt, open_attempts
 
 
-def after_input(state: State, event: events.Input, limits: Limits) -> tuple[Action, ...]:
+def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Action, ...]:
     """Facts to record and effects to perform, after `event` has been taken into `state.live`."""
     match event:
-        case events.WorkerPrepared():
+        case inputs.WorkerPrepared():
             return start_if_free(state)
-        case events.WorkerBeat() | events.RunEvaluated() if event.attempt_id in state.live.workers:
+        case inputs.WorkerBeat() | inputs.RunEvaluated() if event.attempt_id in state.live.workers:
             return (deadline(event.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),)
-        case events.DeadlinePassed():
+        case inputs.DeadlinePassed():
             return _after_deadline(state, event)
-        case events.RunResult():
+        case inputs.RunResult():
             return _after_result(state, event)
-        case events.SpecChecked():
+        case inputs.SpecChecked():
             return _after_check(state, event)
-        case events.RequestMade():
+        case inputs.RequestMade():
             return _after_request(state, event)
-        case events.ShutdownRequested():
+        case inputs.ShutdownRequested():
             spare = state.live.spare
             ending = {*state.live.workers, *([spare.attempt_id] if spare is not None else [])}
             return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in sorted(ending))
-        case events.GateChanged(source="gpu", wait_reason=None):
-            return tuple(act.Record(fact=events.GpuCleared(device=device)) for device in state.dirty)
-        case events.Recovered():
+        case inputs.GateChanged(source="gpu", wait_reason=None):
+            return tuple(act.Record(fact=facts.GpuCleared(device=device)) for device in state.dirty)
+        case inputs.Recovered():
             return tuple(act.Record(fact=_recovered(a, event)) for _, _, a in open_attempts(state))
     return ()
 
 
-def after_worker(before: State, state: State, event: events.WorkerEnded) -> tuple[Action, ...]:
+def after_worker(before: State, state: State, event: inputs.WorkerEnded) -> tuple[Action, ...]:
     """The end of the run, if its worker did not tell it; a device that could not be emptied is dirty."""
     if before.live.spare is not None and before.live.spare.attempt_id == event.attempt_id:
         return _after_spare(state, event)
@@ -49,7 +49,7 @@ def after_worker(before: State, state: State, event: events.WorkerEnded) -> tupl
     reason = _why_dirty(event)
     if reason is not None and worker is not None and worker.device != "cpu":
         # Before the run's end is recorded, since that end may lead to the next start.
-        actions += (act.Record(fact=events.GpuDirtied(device=worker.device, reason=reason)),)
+        actions += (act.Record(fact=facts.GpuDirtied(device=worker.device, reason=reason)),)
     attempt = open_attempt(state, event.attempt_id)
     if attempt is not None and worker is not None:
         end = unreported_end(attempt.intended, event, worker.evaluations)
@@ -57,20 +57,20 @@ def after_worker(before: State, state: State, event: events.WorkerEnded) -> tupl
     return actions + start_if_free(state)
 
 
-def _after_spare(state: State, event: events.WorkerEnded) -> tuple[Action, ...]:
+def _after_spare(state: State, event: inputs.WorkerEnded) -> tuple[Action, ...]:
     """A spare leaves nothing behind; a run that waited for its name gets a worker of its own."""
     attempt = open_attempt(state, event.attempt_id)
     return () if attempt is None else (start(state, attempt.intended),)
 
 
-def _why_dirty(event: events.WorkerEnded) -> str | None:
+def _why_dirty(event: inputs.WorkerEnded) -> str | None:
     if event.survivors:
         pids = ", ".join(str(pid) for pid in event.survivors)
         return f"processes {pids} of {event.attempt_id} cannot be killed"
     return event.kept_memory
 
 
-def _after_deadline(state: State, event: events.DeadlinePassed) -> tuple[Action, ...]:
+def _after_deadline(state: State, event: inputs.DeadlinePassed) -> tuple[Action, ...]:
     if event.attempt_id not in state.live.workers:
         return ()
     match event.kind:
@@ -85,7 +85,7 @@ def _after_deadline(state: State, event: events.DeadlinePassed) -> tuple[Action,
     return ()
 
 
-def _after_result(state: State, event: events.RunResult) -> tuple[Action, ...]:
+def _after_result(state: State, event: inputs.RunResult) -> tuple[Action, ...]:
     if is_spare(state, event.attempt_id):
         # It could not prepare. Whatever is wrong is told by the run's own worker, if it comes to that.
         return (act.ReleaseWorker(attempt_id=event.attempt_id),)
@@ -95,7 +95,7 @@ def _after_result(state: State, event: events.RunResult) -> tuple[Action, ...]:
     return (act.Record(fact=reported_end(attempt.intended, event.result)),)
 
 
-def _after_check(state: State, event: events.SpecChecked) -> tuple[Action, ...]:
+def _after_check(state: State, event: inputs.SpecChecked) -> tuple[Action, ...]:
     """Accept a sound spec; the same bytes again are no news, other bytes under the same id are a conflict."""
     if event.problems or event.spec is None:
         return _reject(event, event.problems)
@@ -112,52 +112,52 @@ def _after_check(state: State, event: events.SpecChecked) -> tuple[Action, ...]:
     return _reject(event, (problem,))
 
 
-def _accept(event: events.SpecChecked, spec: Mapping[str, Any]) -> tuple[Action, ...]:
+def _accept(event: inputs.SpecChecked, spec: Mapping[str, Any]) -> tuple[Action, ...]:
     """The bytes first, then the record that carries their hash; only then is the file moved."""
-    accepted = events.RoundAccepted(
+    accepted = facts.RoundAccepted(
         round=spec["id"], sha256=event.sha256, file=event.file, suffix=event.suffix, spec=spec
     )
     return (act.KeepSpec(accepted=accepted), act.Record(fact=accepted))
 
 
-def _reject(event: events.SpecChecked, problems: tuple[str, ...]) -> tuple[Action, ...]:
-    rejected = events.SpecRejected(file=event.file, sha256=event.sha256, problems=problems)
+def _reject(event: inputs.SpecChecked, problems: tuple[str, ...]) -> tuple[Action, ...]:
+    rejected = facts.SpecRejected(file=event.file, sha256=event.sha256, problems=problems)
     return (act.Record(fact=rejected), act.RejectSpec(rejected=rejected))
 
 
-def _after_request(state: State, event: events.RequestMade) -> tuple[Action, ...]:
+def _after_request(state: State, event: inputs.RequestMade) -> tuple[Action, ...]:
     """The facts a request leads to, and the answer to the person who made it."""
     facts, answer = _granted(state, event)
     return (*(act.Record(fact=fact) for fact in facts), act.DiscardRequest(id=event.id, answer=answer))
 
 
-def _granted(state: State, event: events.RequestMade) -> tuple[tuple[events.Fact, ...], str]:
+def _granted(state: State, event: inputs.RequestMade) -> tuple[tuple[facts.Fact, ...], str]:
     reason = event.reason or "by request"
     match event.verb:
         case "pause":
-            return (events.QueuePaused(reason=reason),), "paused"
+            return (facts.QueuePaused(reason=reason),), "paused"
         case "resume":
-            cleared = tuple(events.GpuCleared(device=device) for device in state.dirty)
-            return (*cleared, events.QueueResumed()), "resumed"
+            cleared = tuple(facts.GpuCleared(device=device) for device in state.dirty)
+            return (*cleared, facts.QueueResumed()), "resumed"
         case "drain":
-            return (events.DrainStarted(reason=reason),), "draining"
+            return (facts.DrainStarted(reason=reason),), "draining"
     current = state.rounds.get(event.round or "")
     if current is None:
         return (), f"no round is called {event.round!r}"
     if event.verb == "cancel":
         if not current.is_open:
             return (), f"round {event.round} has already ended"
-        return (events.RoundCancelled(round=current.round.id, reason=reason),), "cancelled"
+        return (facts.RoundCancelled(round=current.round.id, reason=reason),), "cancelled"
     if current.cancelled is not None:
         return (), f"round {event.round} was cancelled; submit it under another id"
     wanted = [event.task] if event.task else [name for name, t in current.tasks.items() if t.can_be_retried]
     retried = tuple(
-        events.TaskRetried(round=current.round.id, task=name) for name in wanted if name in current.tasks
+        facts.TaskRetried(round=current.round.id, task=name) for name in wanted if name in current.tasks
     )
     return retried, f"retrying {', '.join(fact.task for fact in retried)}" if retried else "nothing to retry"
 
 
-def _recovered(attempt: Attempt, event: events.Recovered) -> events.RunFinished:
+def _recovered(attempt: Attempt, event: inputs.Recovered) -> facts.RunFinished:
     """A run that was in flight when the daemon ended: its result if it left one, else it is lost."""
     if attempt.id in event.results:
         return reported_end(attempt.intended, event.results[attempt.id], is_recovered=True)

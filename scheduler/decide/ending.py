@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scheduler.decide.events import NON_FINITE, RunEvaluated, RunFinished, RunIntended, WorkerEnded
+from scheduler.decide.codec import NON_FINITE
+from scheduler.decide.facts import RunFinished, RunIntended
+from scheduler.decide.inputs import RunEvaluated, WorkerEnded
 
 #: fields that a worker's result and the fact share by name
 _REPORTED = (

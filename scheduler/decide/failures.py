@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from scheduler.decide.events import RunFinished
+from scheduler.decide.facts import RunFinished
 from scheduler.decide.state import Attempt, TaskState
 
 Then = Literal["end", "park"]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import orjson
 
 from policies import Policy, make_policy
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.state import PROBE_STAGE, RoundState, TaskState
 from scheduler.rounds.round import BASELINE, Budget, Task
 
@@ -239,19 +239,19 @@ def _open_variants(task: TaskState) -> Iterator[tuple[str, int]]:
     for variant in task.task.variants:
         decisions = task.decisions.get(variant.name, ())
         last = decisions[-1] if decisions else None
-        if variant.name in task.verdicts or isinstance(last, events.VariantPruned | events.VariantHeld):
+        if variant.name in task.verdicts or isinstance(last, facts.VariantPruned | facts.VariantHeld):
             continue
-        yield variant.name, stages.index(last.to_stage) if isinstance(last, events.VariantPromoted) else 0
+        yield variant.name, stages.index(last.to_stage) if isinstance(last, facts.VariantPromoted) else 0
 
 
 def _promotion_share(task: TaskState) -> float:
-    decisions = [decision for facts in task.decisions.values() for decision in facts]
-    promoted = sum(isinstance(decision, events.VariantPromoted) for decision in decisions)
-    pruned = sum(isinstance(decision, events.VariantPruned) for decision in decisions)
+    decisions = [decision for made in task.decisions.values() for decision in made]
+    promoted = sum(isinstance(decision, facts.VariantPromoted) for decision in decisions)
+    pruned = sum(isinstance(decision, facts.VariantPruned) for decision in decisions)
     return (promoted + 1) / (promoted + pruned + 2)
 
 
-def _last_ends(task: TaskState) -> Iterator[events.RunFinished]:
+def _last_ends(task: TaskState) -> Iterator[facts.RunFinished]:
     """The end of each run whose last attempt that counts has ended, without probes."""
     for key, attempts in task.attempts.items():
         # Naming an attempt takes longer than all the rest, and hardly ever is one forgiven.
@@ -260,7 +260,7 @@ def _last_ends(task: TaskState) -> Iterator[events.RunFinished]:
             yield counted[-1].finished
 
 
-def _slots_done(runs: Iterable[events.RunFinished], bsz: int | None) -> dict[tuple[str, str], frozenset[int]]:
+def _slots_done(runs: Iterable[facts.RunFinished], bsz: int | None) -> dict[tuple[str, str], frozenset[int]]:
     done: dict[tuple[str, str], set[int]] = {}
     for run in runs:
         if run.status in _ENDED and run.bsz == bsz:
@@ -268,7 +268,7 @@ def _slots_done(runs: Iterable[events.RunFinished], bsz: int | None) -> dict[tup
     return {key: frozenset(slots) for key, slots in done.items()}
 
 
-def _measured_seconds(runs: Iterable[events.RunFinished]) -> dict[str, tuple[float, ...]]:
+def _measured_seconds(runs: Iterable[facts.RunFinished]) -> dict[str, tuple[float, ...]]:
     durations: dict[str, list[float]] = {}
     for run in runs:
         if run.status not in ("ok", "timed_out") or run.cached_from is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler.decide import events
+from scheduler.decide import facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +18,12 @@ class Wait:
     needs_device: bool = False
 
 
-Move = events.Fact | Wait
+Move = facts.Fact | Wait
 
 
-def parked(run: events.RunFinished, reason: str, remedy: str) -> events.TaskParked:
+def parked(run: facts.RunFinished, reason: str, remedy: str) -> facts.TaskParked:
     """The task of `run` cannot go on without a person."""
-    return events.TaskParked(
+    return facts.TaskParked(
         round=run.round,
         task=run.task,
         failure_class=run.failure_class or run.status,
@@ -32,7 +32,7 @@ def parked(run: events.RunFinished, reason: str, remedy: str) -> events.TaskPark
     )
 
 
-def how_it_failed(run: events.RunFinished) -> str:
+def how_it_failed(run: facts.RunFinished) -> str:
     """`failed (crash): message`, or how else a run ended without a value."""
     if run.status in ("failed", "lost"):
         return f"failed ({run.failure_class}): {first_line(run.error)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Move, Wait
 from scheduler.decide.state import RoundState, State
@@ -53,14 +53,14 @@ def _round_move(state: State, current: RoundState, limits: Limits) -> Move:
             )
             continue
         move = TaskPlan.of(state, current, task, limits).next_move()
-        if isinstance(move, events.RunIntended):
+        if isinstance(move, facts.RunIntended):
             wait = _why_no_start(state, move.device)
             return move if wait is None else Wait(reason=wait, needs_device=True)
         return replace(move, needs_device=True) if isinstance(move, Wait) else move
     if waits:
         return waits[0]
     is_parked = any(task.parked is not None for task in current.tasks.values())
-    return events.RoundFinished(round=current.round.id, outcome="parked" if is_parked else "finished")
+    return facts.RoundFinished(round=current.round.id, outcome="parked" if is_parked else "finished")
 
 
 def _cancelled_round_move(current: RoundState) -> Move:
@@ -72,7 +72,7 @@ def _cancelled_round_move(current: RoundState) -> Move:
     )
     if in_flight:
         return Wait(reason=f"round {current.round.id} is being cancelled")
-    return events.RoundFinished(round=current.round.id, outcome="cancelled")
+    return facts.RoundFinished(round=current.round.id, outcome="cancelled")
 
 
 def _why_no_start(state: State, device: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.ending import reported_end
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
@@ -18,7 +18,7 @@ MOST_DECISIONS = 8
 TELLING_SHARE = 0.5
 
 
-def predicted_run(state: State, limits: Limits) -> events.RunIntended | None:
+def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
     """The run that is intended next if the one in flight ends as it looks now.
 
     None while nothing is in flight, while its evaluations do not tell yet, and when nothing would start.
@@ -40,13 +40,13 @@ def predicted_run(state: State, limits: Limits) -> events.RunIntended | None:
         move = next_move(state, limits)
         if isinstance(move, Wait):
             return None
-        if isinstance(move, events.RunIntended):
+        if isinstance(move, facts.RunIntended):
             return move if move.stage != PROBE_STAGE else None
         state = fold(state, move)
     return None
 
 
-def _imagined_end(intended: events.RunIntended, value: float) -> events.RunFinished:
+def _imagined_end(intended: facts.RunIntended, value: float) -> facts.RunFinished:
     steps = intended.budget["max_steps"] or 1
     result = {"status": "ok", "value": value, "acc": value, "loss": value, "steps": steps}
     return reported_end(intended, {**result, "curve": [[steps, value]]})
@@ -76,7 +76,7 @@ def _worst(task: TaskState) -> float:
     return float("-1e30") if task.task.objective.direction == "maximize" else float("1e30")
 
 
-def _reference(task: TaskState, intended: events.RunIntended) -> events.RunFinished | None:
+def _reference(task: TaskState, intended: facts.RunIntended) -> facts.RunFinished | None:
     """The baseline's run that the one in flight will be compared with."""
     if intended.config == BASELINE:
         return None

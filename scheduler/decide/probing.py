@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.failures import Again, InFlight, Limits, LowerBatch, Over, Park, standing
 from scheduler.decide.moves import Move, Wait, how_it_failed, parked
 from scheduler.decide.state import PROBE_CONFIG, PROBE_STAGE, TaskState
@@ -21,7 +21,7 @@ def probe_move(round_id: str, task: TaskState, device: Device, limits: Limits) -
     if len(task.task.bsz) <= 1 and not uncalibrated:
         return None
     if device.id == "cpu" and not uncalibrated:
-        return events.TaskProbed(
+        return facts.TaskProbed(
             round=round_id, task=task.task.name, bsz=task.task.bsz[0], reason="the CPU takes the first"
         )
     key = RunKey(task=task.task.name, stage=PROBE_STAGE, config=PROBE_CONFIG, seed=0)
@@ -43,11 +43,9 @@ def has_uncalibrated_stages(task: Task) -> bool:
     return task.has_steps and any(stage.budget.max_steps is None for stage in task.stages)
 
 
-def _intended(
-    round_id: str, task: TaskState, key: RunKey, attempt: int, device: Device
-) -> events.RunIntended:
+def _intended(round_id: str, task: TaskState, key: RunKey, attempt: int, device: Device) -> facts.RunIntended:
     longest = max(stage.budget.time_budget_sec for stage in task.task.stages)
-    return events.RunIntended(
+    return facts.RunIntended(
         round=round_id,
         **asdict(key),
         attempt=attempt,
@@ -66,9 +64,9 @@ def _intended(
     )
 
 
-def _probed(run: events.RunFinished) -> events.TaskProbed:
+def _probed(run: facts.RunFinished) -> facts.TaskProbed:
     prefix = "max_steps."
-    return events.TaskProbed(
+    return facts.TaskProbed(
         round=run.round,
         task=run.task,
         bsz=run.bsz,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from policies.evidence import Observation
-from scheduler.decide import events
+from scheduler.decide import facts, inputs
 from scheduler.rounds.identity import Device, RunKey
 from scheduler.rounds.round import BASELINE, Budget, Round, Task
 
@@ -21,9 +21,9 @@ PROBE_STAGE, PROBE_CONFIG = "probe", "bsz"
 class Attempt:
     """One try at a run: intended, then started, then finished."""
 
-    intended: events.RunIntended
-    started: events.RunStarted | None = None
-    finished: events.RunFinished | None = None
+    intended: facts.RunIntended
+    started: facts.RunStarted | None = None
+    finished: facts.RunFinished | None = None
 
     @property
     def id(self) -> str:
@@ -35,13 +35,13 @@ class TaskState:
     """One task of a round, as far as it has come."""
 
     task: Task
-    probed: events.TaskProbed | None = None
+    probed: facts.TaskProbed | None = None
     #: every attempt, probes included, by run, in order
     attempts: Mapping[RunKey, tuple[Attempt, ...]] = field(default_factory=dict)
     #: decisions by config, in order
-    decisions: Mapping[str, tuple[events.VariantFact, ...]] = field(default_factory=dict)
-    verdicts: Mapping[str, events.VerdictReached] = field(default_factory=dict)
-    parked: events.TaskParked | None = None
+    decisions: Mapping[str, tuple[facts.VariantFact, ...]] = field(default_factory=dict)
+    verdicts: Mapping[str, facts.VerdictReached] = field(default_factory=dict)
+    parked: facts.TaskParked | None = None
     #: attempts that no longer count, because a person asked for another try
     forgiven: frozenset[str] = frozenset()
     is_finished: bool = False
@@ -84,10 +84,10 @@ class RoundState:
     """One accepted round."""
 
     round: Round
-    accepted: events.RoundAccepted
+    accepted: facts.RoundAccepted
     tasks: Mapping[str, TaskState]
-    cancelled: events.RoundCancelled | None = None
-    finished: events.RoundFinished | None = None
+    cancelled: facts.RoundCancelled | None = None
+    finished: facts.RoundFinished | None = None
 
     @property
     def is_open(self) -> bool:
@@ -102,13 +102,13 @@ class Worker:
     attempt_id: str
     device: str
     #: set when it has reached the gate; RunStarted may then be recorded
-    prepared: events.WorkerPrepared | None = None
+    prepared: inputs.WorkerPrepared | None = None
     #: it was made for a predicted run, before this one was intended
     is_prepared_ahead: bool = False
     #: the run's end is recorded; the process still has to go
     is_done: bool = False
     #: evaluations heard, in order
-    evaluations: tuple[events.RunEvaluated, ...] = ()
+    evaluations: tuple[inputs.RunEvaluated, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +116,9 @@ class Spare:
     """A process of ours that prepares a run nobody has intended yet. It waits at its gate, or goes."""
 
     #: the run as it will be intended, if the prediction is right
-    intended: events.RunIntended
+    intended: facts.RunIntended
     #: set when it has reached the gate
-    prepared: events.WorkerPrepared | None = None
+    prepared: inputs.WorkerPrepared | None = None
     #: it was told to go, or could not prepare; it is no longer of use
     is_leaving: bool = False
 
@@ -160,7 +160,7 @@ class State:
     live: Live = field(default_factory=Live)
 
 
-def observation(run: events.RunFinished) -> Observation:
+def observation(run: facts.RunFinished) -> Observation:
     """A finished run as policies see it."""
     return Observation(
         stage=run.stage,
@@ -179,31 +179,31 @@ def observation(run: events.RunFinished) -> Observation:
     )
 
 
-def fold(state: State, fact: events.Fact) -> State:
+def fold(state: State, fact: facts.Fact) -> State:
     """The state after `fact`. Raises ValueError for a fact that cannot follow what is known."""
     match fact:
-        case events.RoundAccepted():
+        case facts.RoundAccepted():
             return _with_round(state, fact.round, _accepted(fact))
-        case events.RoundFact():
+        case facts.RoundFact():
             return _with_round(state, fact.round, _fold_round(_round(state, fact), fact))
-        case events.DaemonStarted():
+        case facts.DaemonStarted():
             devices = {device.id: device for device in fact.devices}
             return replace(state, devices=devices, draining=None)
-        case events.QueuePaused():
+        case facts.QueuePaused():
             return replace(state, paused=fact.reason)
-        case events.QueueResumed():
+        case facts.QueueResumed():
             return replace(state, paused=None)
-        case events.DrainStarted():
+        case facts.DrainStarted():
             return replace(state, draining=fact.reason)
-        case events.GpuDirtied():
+        case facts.GpuDirtied():
             return replace(state, dirty={**state.dirty, fact.device: fact.reason})
-        case events.GpuCleared():
+        case facts.GpuCleared():
             return replace(state, dirty={k: v for k, v in state.dirty.items() if k != fact.device})
         case _:
             return state
 
 
-def _round(state: State, fact: events.RoundFact) -> RoundState:
+def _round(state: State, fact: facts.RoundFact) -> RoundState:
     if fact.round not in state.rounds:
         raise ValueError(f"{type(fact).__name__} for round {fact.round!r}, which was never accepted")
     return state.rounds[fact.round]
@@ -213,7 +213,7 @@ def _with_round(state: State, round_id: str, round_state: RoundState) -> State:
     return replace(state, rounds={**state.rounds, round_id: round_state})
 
 
-def _accepted(fact: events.RoundAccepted) -> RoundState:
+def _accepted(fact: facts.RoundAccepted) -> RoundState:
     accepted = Round.from_json(fact.spec)
     return RoundState(
         round=accepted,
@@ -222,13 +222,13 @@ def _accepted(fact: events.RoundAccepted) -> RoundState:
     )
 
 
-def _fold_round(current: RoundState, fact: events.RoundFact) -> RoundState:
+def _fold_round(current: RoundState, fact: facts.RoundFact) -> RoundState:
     match fact:
-        case events.RoundCancelled():
+        case facts.RoundCancelled():
             return replace(current, cancelled=fact)
-        case events.RoundFinished():
+        case facts.RoundFinished():
             return replace(current, finished=fact)
-        case events.TaskRetried():
+        case facts.TaskRetried():
             current = replace(current, finished=None)
     name: str = getattr(fact, "task", "")
     if name not in current.tasks:
@@ -236,27 +236,27 @@ def _fold_round(current: RoundState, fact: events.RoundFact) -> RoundState:
     return replace(current, tasks={**current.tasks, name: _fold_task(current.tasks[name], fact)})
 
 
-def _fold_task(task: TaskState, fact: events.RoundFact) -> TaskState:
+def _fold_task(task: TaskState, fact: facts.RoundFact) -> TaskState:
     match fact:
-        case events.RunIntended():
+        case facts.RunIntended():
             attempts = (*task.attempts.get(fact.key, ()), Attempt(intended=fact))
             return replace(task, attempts={**task.attempts, fact.key: attempts})
-        case events.RunStarted() | events.RunFinished():
+        case facts.RunStarted() | facts.RunFinished():
             return _with_attempt(task, fact)
-        case events.TaskProbed():
+        case facts.TaskProbed():
             return replace(task, probed=fact)
-        case events.TaskRebatched():
+        case facts.TaskRebatched():
             return _rebatched(task, fact)
-        case events.TaskParked():
+        case facts.TaskParked():
             return replace(task, parked=fact)
-        case events.TaskRetried():
+        case facts.TaskRetried():
             return _retried(task)
-        case events.VariantFact():
+        case facts.VariantFact():
             decisions = (*task.decisions.get(fact.config, ()), fact)
             return replace(task, decisions={**task.decisions, fact.config: decisions})
-        case events.VerdictReached():
+        case facts.VerdictReached():
             return replace(task, verdicts={**task.verdicts, fact.config: fact})
-        case events.TaskFinished():
+        case facts.TaskFinished():
             return replace(task, is_finished=True)
         case _:
             raise ValueError(f"{type(fact).__name__} is no fact of a task")
@@ -280,23 +280,23 @@ def _has_failed(attempt: Attempt) -> bool:
     return attempt.finished is not None and attempt.finished.status in ("failed", "lost")
 
 
-def _with_attempt(task: TaskState, fact: events.RunStarted | events.RunFinished) -> TaskState:
+def _with_attempt(task: TaskState, fact: facts.RunStarted | facts.RunFinished) -> TaskState:
     attempts = list(task.attempts.get(fact.key, ()))
     for index, attempt in enumerate(attempts):
         if attempt.id == fact.attempt_id and attempt.finished is None:
             attempts[index] = (
                 replace(attempt, started=fact)
-                if isinstance(fact, events.RunStarted)
+                if isinstance(fact, facts.RunStarted)
                 else replace(attempt, finished=fact)
             )
             return replace(task, attempts={**task.attempts, fact.key: tuple(attempts)})
     raise ValueError(f"{type(fact).__name__} for {fact.attempt_id}, which is not open")
 
 
-def _rebatched(task: TaskState, fact: events.TaskRebatched) -> TaskState:
+def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:
     """A new protocol: finished runs are kept but no longer match, and every decision is open again."""
     steps = task.probed.max_steps if task.probed is not None else {}
-    probed = events.TaskProbed(
+    probed = facts.TaskProbed(
         round=fact.round, task=fact.task, bsz=fact.bsz, max_steps=steps, reason=fact.reason
     )
     return replace(task, probed=probed, decisions={}, verdicts={}, is_finished=False)

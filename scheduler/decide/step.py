@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scheduler.decide import actions as act
-from scheduler.decide import events
+from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import after_fact, start
 from scheduler.decide.after_input import after_input, after_worker
@@ -28,18 +28,18 @@ from scheduler.decide.state import (
 )
 
 
-def step(state: State, event: events.Event, limits: Limits) -> tuple[State, tuple[Action, ...]]:
+def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tuple[Action, ...]]:
     """The state after `event`, and what is to be done, in order.
 
     At most one decision is among the actions, and only when nothing else is to be recorded first, so that
     every decision is made on a state that knows all recorded facts.
     """
-    if isinstance(event, events.RoundFact | events.DaemonFact):
+    if isinstance(event, facts.RoundFact | facts.DaemonFact):
         before, state = state, _live_after(fold(state, event), event)
         actions = after_fact(before, state, event, limits)
     else:
         before, state = state, _live_after_input(state, event)
-        if isinstance(event, events.WorkerEnded):
+        if isinstance(event, inputs.WorkerEnded):
             actions = after_worker(before, state, event)
         else:
             actions = after_input(state, event, limits)
@@ -66,9 +66,9 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
     return ()
 
 
-def _ahead(state: State, event: events.Event, limits: Limits) -> tuple[Action, ...]:
+def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, ...]:
     """Prepare the run that will most likely be next; give up one that no longer is."""
-    if not limits.prepare_ahead or not isinstance(event, events.RunStarted | events.RunEvaluated):
+    if not limits.prepare_ahead or not isinstance(event, facts.RunStarted | inputs.RunEvaluated):
         return ()
     predicted, spare = predicted_run(state, limits), state.live.spare
     if predicted is None or (spare is not None and spare.intended == predicted):
@@ -105,19 +105,19 @@ def is_idle(state: State, limits: Limits) -> bool:
     return isinstance(move, Wait) and move.is_idle and is_alone
 
 
-def _live_after(state: State, fact: events.Fact) -> State:
+def _live_after(state: State, fact: facts.Fact) -> State:
     """A run's worker exists from its intent on, and owes only its exit once the run has ended."""
     match fact:
-        case events.RunIntended():
+        case facts.RunIntended():
             return _live_after_intent(state, fact)
-        case events.RunFinished():
+        case facts.RunFinished():
             return _live_after_run(state, fact)
-        case events.DaemonStarted():
+        case facts.DaemonStarted():
             return replace(state, live=Live())
     return state
 
 
-def _live_after_intent(state: State, fact: events.RunIntended) -> State:
+def _live_after_intent(state: State, fact: facts.RunIntended) -> State:
     """The spare becomes the run's worker when it was made for exactly this run."""
     spare = state.live.spare
     worker = Worker(attempt_id=fact.attempt_id, device=fact.device)
@@ -127,7 +127,7 @@ def _live_after_intent(state: State, fact: events.RunIntended) -> State:
     return _with_worker(state, worker)
 
 
-def _live_after_run(state: State, run: events.RunFinished) -> State:
+def _live_after_run(state: State, run: facts.RunFinished) -> State:
     if run.attempt_id in state.live.workers:
         worker = state.live.workers[run.attempt_id]
         state = _with_worker(state, replace(worker, is_done=True))
@@ -137,32 +137,32 @@ def _live_after_run(state: State, run: events.RunFinished) -> State:
     return state
 
 
-def _live_after_input(state: State, event: events.Input) -> State:
+def _live_after_input(state: State, event: inputs.Input) -> State:
     live = state.live
     match event:
-        case events.WorkerPrepared() if live.spare is not None and is_spare(state, event.attempt_id):
+        case inputs.WorkerPrepared() if live.spare is not None and is_spare(state, event.attempt_id):
             return replace(state, live=replace(live, spare=replace(live.spare, prepared=event)))
-        case events.WorkerEnded() if is_spare(state, event.attempt_id):
+        case inputs.WorkerEnded() if is_spare(state, event.attempt_id):
             return replace(state, live=replace(live, spare=None))
-        case events.WorkerPrepared() if event.attempt_id in live.workers:
+        case inputs.WorkerPrepared() if event.attempt_id in live.workers:
             return _with_worker(state, replace(live.workers[event.attempt_id], prepared=event))
-        case events.RunEvaluated() if event.attempt_id in live.workers:
+        case inputs.RunEvaluated() if event.attempt_id in live.workers:
             worker = live.workers[event.attempt_id]
             return _with_worker(state, replace(worker, evaluations=(*worker.evaluations, event)))
-        case events.WorkerEnded():
+        case inputs.WorkerEnded():
             workers = {k: v for k, v in live.workers.items() if k != event.attempt_id}
             ended = replace(live, workers=workers)
             return replace(state, live=ended)
-        case events.GateChanged():
+        case inputs.GateChanged():
             waits = {k: v for k, v in live.waits.items() if k != event.source}
             if event.wait_reason is not None:
                 waits[event.source] = event.wait_reason
             return replace(state, live=replace(live, waits=waits))
-        case events.DeadlinePassed(kind="backoff"):
+        case inputs.DeadlinePassed(kind="backoff"):
             return replace(state, live=replace(live, backing_off=live.backing_off - {event.attempt_id}))
-        case events.ShutdownRequested():
+        case inputs.ShutdownRequested():
             return replace(state, live=replace(live, stopping=event.reason))
-        case events.Recovered():
+        case inputs.Recovered():
             return replace(state, live=replace(live, is_recovered=True))
     return state
 

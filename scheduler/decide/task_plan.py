@@ -9,7 +9,7 @@ from typing import Any
 
 from policies import Policy, make_policy
 from policies.evidence import BROKEN_CLASSES, Delta, Hold, Promote, Prune, TaskEvidence
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.failures import (
     Again,
     InFlight,
@@ -76,7 +76,7 @@ class TaskPlan:
                 move = self._runs_move(stage, BASELINE)
                 if move is not None:
                     return move
-        return events.TaskFinished(round=self.round_id, task=self.task.task.name)
+        return facts.TaskFinished(round=self.round_id, task=self.task.task.name)
 
     @property
     def round_id(self) -> str:
@@ -102,12 +102,12 @@ class TaskPlan:
                     or self._runs_move(stage, config)
                     or self._decide(config, stage)
                 )
-            if not isinstance(decision, events.VariantPromoted):
+            if not isinstance(decision, facts.VariantPromoted):
                 break
         if config in self.task.verdicts:
             return None
         verdict = self.policy.verdict(self.evidence(config))
-        return events.VerdictReached(
+        return facts.VerdictReached(
             round=self.round_id,
             task=self.task.task.name,
             config=config,
@@ -115,7 +115,7 @@ class TaskPlan:
             reason=verdict.reason,
         )
 
-    def _decision(self, config: str, stage: str) -> events.VariantFact | None:
+    def _decision(self, config: str, stage: str) -> facts.VariantFact | None:
         """The decision about `config` after `stage` in the protocol of now."""
         for fact in self.task.decisions.get(config, ()):
             if fact.stage == stage and fact.protocol == self.protocols[stage]:
@@ -148,7 +148,7 @@ class TaskPlan:
                 return Wait(reason=f"running {in_flight.id}")
             case LowerBatch(run=run, bsz=bsz):
                 reason = f"out of memory at bsz={run.bsz} ({run.stage} {run.config} s{run.seed})"
-                return events.TaskRebatched(round=self.round_id, task=key.task, bsz=bsz, reason=reason)
+                return facts.TaskRebatched(round=self.round_id, task=key.task, bsz=bsz, reason=reason)
             case Park(run=run, remedy=remedy):
                 return parked(run, first_line(run.error), remedy)
             case Over(run=run) as over if over.is_failure or (key.config == BASELINE and run.value is None):
@@ -156,7 +156,7 @@ class TaskPlan:
             case Over():
                 return None
 
-    def _breaker(self, key: RunKey, run: events.RunFinished) -> Move | None:
+    def _breaker(self, key: RunKey, run: facts.RunFinished) -> Move | None:
         """Park the task when the failure is not the variant's alone: it would fail every variant alike."""
         if key.config == BASELINE:
             reason = f"the baseline {how_it_failed(run)}, so that nothing can be compared"
@@ -174,10 +174,10 @@ class TaskPlan:
         reason = f"{last.config} and {run.config} failed alike: {first_line(run.error)}"
         return parked(run, reason, "mend what both have in common, then retry")
 
-    def _intend(self, key: RunKey, slot: int, attempt: int) -> events.RunIntended:
+    def _intend(self, key: RunKey, slot: int, attempt: int) -> facts.RunIntended:
         protocol = self.protocols[key.stage]
         config = self.task.task.variant(key.config).config
-        return events.RunIntended(
+        return facts.RunIntended(
             round=self.round_id,
             **asdict(key),
             attempt=attempt,
@@ -190,7 +190,7 @@ class TaskPlan:
             run_dir=run_folder(key, attempt),
         )
 
-    def _decide(self, config: str, stage: str) -> events.VariantFact:
+    def _decide(self, config: str, stage: str) -> facts.VariantFact:
         evidence = self.evidence(config)
         decision = self.policy.after(stage, evidence)
         common: dict[str, Any] = {
@@ -204,12 +204,12 @@ class TaskPlan:
         }
         match decision:
             case Prune():
-                return events.VariantPruned(**common)
+                return facts.VariantPruned(**common)
             case Promote():
                 following = self.stages[self.stages.index(stage) + 1]
-                return events.VariantPromoted(**common, to_stage=following)
+                return facts.VariantPromoted(**common, to_stage=following)
             case Hold():
-                return events.VariantHeld(**common)
+                return facts.VariantHeld(**common)
 
 
 def _numbers(delta: Delta | None) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def _numbers(delta: Delta | None) -> dict[str, Any]:
     }
 
 
-def _baseline_remedy(run: events.RunFinished) -> str:
+def _baseline_remedy(run: facts.RunFinished) -> str:
     if run.status == "timed_out":
         return "raise time_budget_sec, or evaluate earlier, and submit a new round"
     return "see error.txt of the run, mend its cause, then retry"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scheduler.decide.events import Fact, RoundAccepted, RoundFact, RoundFinished, to_fields
+from scheduler.decide.codec import to_fields
+from scheduler.decide.facts import Fact, RoundAccepted, RoundFact, RoundFinished
 from scheduler.effects.patience import Patience
 from scheduler.effects.records import Journal
 from scheduler.rounds.paths import HomePaths

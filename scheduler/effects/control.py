@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 import orjson
 
-from scheduler.decide.events import RequestMade
+from scheduler.decide.inputs import RequestMade
 from scheduler.effects.files import fsync_folder, open_regular, publish
 from scheduler.effects.spool import reject
 from scheduler.rounds.paths import HomePaths

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scheduler.decide.events import GateChanged, WorkerEnded
+from scheduler.decide.inputs import GateChanged, WorkerEnded
 from scheduler.effects.gpu import Gpu, GpuLostError
 from scheduler.effects.gpu_sharing import GpuReading, foreign, idle_memory_mib, wait_reason
 from scheduler.effects.meter import Meter

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from scheduler.decide.events import SpecChecked
+from scheduler.decide.inputs import SpecChecked
 from scheduler.effects.child import ChildEnd, run_child
 from scheduler.effects.environment import worker_environment
 from scheduler.rounds.draft import Draft

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import orjson
 
 from scheduler.decide import actions as act
-from scheduler.decide import events
+from scheduler.decide import codec, facts, inputs
 from scheduler.decide.state import State
 from scheduler.effects import control
 from scheduler.effects.assignment import prepare_message
@@ -52,11 +52,11 @@ class Performer:
         self,
         home: HomePaths,
         *,
-        post: Callable[[events.Input], None],
+        post: Callable[[inputs.Input], None],
         threads: int,
         workers: Workers,
         gpu: GpuWatch | None,
-        deadlines: Deadlines[events.DeadlinePassed],
+        deadlines: Deadlines[inputs.DeadlinePassed],
         reception: Reception,
         reporting: Reporting,
         books: Books,
@@ -84,7 +84,7 @@ class Performer:
                 if available_memory_mib() >= SPARE_MEMORY_MIB:
                     self._start(start)
                 else:
-                    self._post(events.WorkerEnded(attempt_id=start.intended.attempt_id, returncode=0))
+                    self._post(inputs.WorkerEnded(attempt_id=start.intended.attempt_id, returncode=0))
             case act.OpenGate():
                 self._open_gate(action)
             case act.ReleaseWorker(attempt_id=attempt_id):
@@ -94,7 +94,7 @@ class Performer:
             case act.SetDeadline(key=key, seconds=seconds, event=event):
                 self._deadlines.set(key, seconds, event)
             case act.CancelDeadlines(attempt_id=attempt_id):
-                for kind in get_args(events.DeadlineKind):
+                for kind in get_args(inputs.DeadlineKind):
                     self._deadlines.cancel(f"{kind}:{attempt_id}")
             case act.WriteReport(round=round_id):
                 self._reporting.write(round_id)
@@ -134,13 +134,13 @@ class Performer:
     def _open_gate(self, action: act.OpenGate) -> None:
         intended = action.intended
         paths = self._home.round(intended.round).run(intended.run_dir)
-        told = {**events.to_fields(intended), "args": dict(action.config)}
+        told = {**codec.to_fields(intended), "args": dict(action.config)}
         self._patience.on_full_disk(lambda: _publish_config(paths, told))
         if self._gpu is not None:
             self._gpu.run_began(intended.attempt_id)
         self._workers.go(intended.attempt_id, paths.root)
 
-    def _keep_error(self, run: events.RunFinished) -> None:
+    def _keep_error(self, run: facts.RunFinished) -> None:
         """The whole text of an error that the worker could not write itself."""
         paths = self._home.round(run.round).run(run.run_dir)
         if run.error and not paths.error.exists():

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import orjson
 
 from scheduler.decide.actions import MoveSpec
-from scheduler.decide.events import RoundAccepted, SpecChecked, SpecRejected
+from scheduler.decide.facts import RoundAccepted, SpecRejected
+from scheduler.decide.inputs import SpecChecked
 from scheduler.effects.arrivals import Arrival, Unreadable
 from scheduler.effects.files import publish
 from scheduler.effects.intake import check_spec, rejection_text

@@ -10,7 +10,9 @@ from typing import Any
 
 import orjson
 
-from scheduler.decide.events import Recovered, RunFinished, RunStarted, from_record
+from scheduler.decide.codec import from_record
+from scheduler.decide.facts import RunFinished, RunStarted
+from scheduler.decide.inputs import Recovered
 from scheduler.decide.state import Attempt, State, fold, open_attempts
 from scheduler.effects.records import Journal, read_records
 from scheduler.rounds.paths import HomePaths, RunPaths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from scheduler.decide.events import GateChanged
+from scheduler.decide.inputs import GateChanged
 from scheduler.effects.files import free_mib
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.settings import Settings

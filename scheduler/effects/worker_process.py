@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from scheduler.decide.events import EndedBy
+from scheduler.decide.inputs import EndedBy
 from scheduler.effects import process_tree
 from scheduler.effects.process_tree import ProcessTree
 from scheduler.rounds.paths import RunPaths

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scheduler.decide.events import (
+from scheduler.decide.inputs import (
     EndedBy,
     Input,
     RunEvaluated,

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections import Counter
 
 from policies.evidence import Objective
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.state import PROBE_STAGE, State
 from scheduler.report import numbers
 from scheduler.report.printable import first_line, one_line
 
 
-def line_for(fact: events.Fact, before: State) -> str | None:
+def line_for(fact: facts.Fact, before: State) -> str | None:
     """The line about `fact`, without timestamp, given the state before it; None where none is wanted."""
-    if isinstance(fact, events.VariantFact):
+    if isinstance(fact, facts.VariantFact):
         return _decision(fact, before)
-    if isinstance(fact, events.AttemptFact):
+    if isinstance(fact, facts.AttemptFact):
         return _attempt(fact, before)
-    if isinstance(fact, events.RoundFact):
+    if isinstance(fact, facts.RoundFact):
         return _round(fact, before)
     return _daemon(fact)
 
@@ -31,64 +31,64 @@ def wait_line(reason: str) -> str:
     return f"WAIT reason={one_line(reason)}"
 
 
-def _daemon(fact: events.DaemonFact) -> str | None:
+def _daemon(fact: facts.DaemonFact) -> str | None:
     match fact:
-        case events.DaemonStarted():
+        case facts.DaemonStarted():
             devices = ", ".join(f"{device.id} ({one_line(device.name)})" for device in fact.devices)
             return f"DAEMON started pid={fact.pid} version={fact.version} devices={devices}"
-        case events.DaemonStopped():
+        case facts.DaemonStopped():
             return f"DAEMON stopped: {one_line(fact.reason)}"
-        case events.SpecRejected():
+        case facts.SpecRejected():
             first = one_line(fact.problems[0]) if fact.problems else "no reason given"
             more = f" (and {len(fact.problems) - 1} more)" if len(fact.problems) > 1 else ""
             name = one_line(fact.file)
             return f"REJECT file={name} {first}{more}; all of it in queue/rejected/{name}.why.txt"
-        case events.QueuePaused():
+        case facts.QueuePaused():
             return f"PAUSE {one_line(fact.reason)}"
-        case events.QueueResumed():
+        case facts.QueueResumed():
             return "RESUME"
-        case events.DrainStarted():
+        case facts.DrainStarted():
             return f"DRAIN {one_line(fact.reason)}"
-        case events.GpuDirtied():
+        case facts.GpuDirtied():
             return f"GPU device={fact.device} dirty: {one_line(fact.reason)}"
-        case events.GpuCleared():
+        case facts.GpuCleared():
             return f"GPU device={fact.device} clean again"
     return None
 
 
-def _round(fact: events.RoundFact, before: State) -> str | None:
+def _round(fact: facts.RoundFact, before: State) -> str | None:
     end = f"round={fact.round}"
     match fact:
-        case events.RoundAccepted():
+        case facts.RoundAccepted():
             return _accepted(fact)
-        case events.TaskProbed():
+        case facts.TaskProbed():
             return f"PROBE task={fact.task} bsz={_bsz(fact.bsz)} ({_probe_reason(fact)}) {end}"
-        case events.TaskRebatched():
+        case facts.TaskRebatched():
             old = before.rounds[fact.round].tasks[fact.task].bsz
             return (
                 f"PROBE task={fact.task} bsz={fact.bsz} lowered from {_bsz(old)} ({one_line(fact.reason)});"
                 f" the task starts again, baseline first {end}"
             )
-        case events.TaskParked():
+        case facts.TaskParked():
             return (
                 f"PARK task={fact.task} class={fact.failure_class} {one_line(fact.reason)};"
                 f" remedy: {one_line(fact.remedy)} {end}"
             )
-        case events.TaskRetried():
+        case facts.TaskRetried():
             return f"RETRY task={fact.task} {end}"
-        case events.VerdictReached():
+        case facts.VerdictReached():
             return f"VERDICT task={fact.task} cfg={fact.config} {fact.verdict} {one_line(fact.reason)} {end}"
-        case events.TaskFinished():
+        case facts.TaskFinished():
             return f"TASK task={fact.task} finished {end}"
-        case events.RoundCancelled():
+        case facts.RoundCancelled():
             return f"CANCEL {end} {one_line(fact.reason)}"
-        case events.RoundFinished():
+        case facts.RoundFinished():
             counts = _verdict_counts(fact, before)
             return f"ROUND {end} {fact.outcome}: {counts}; results/{fact.round}/summary.txt"
     return None
 
 
-def _accepted(fact: events.RoundAccepted) -> str:
+def _accepted(fact: facts.RoundAccepted) -> str:
     tasks = fact.spec["tasks"]
     variants = sum(len(task["variants"]) for task in tasks)
     return (
@@ -97,12 +97,12 @@ def _accepted(fact: events.RoundAccepted) -> str:
     )
 
 
-def _probe_reason(fact: events.TaskProbed) -> str:
+def _probe_reason(fact: facts.TaskProbed) -> str:
     steps = "".join(f"; {stage} calibrated to {number} steps" for stage, number in fact.max_steps.items())
     return one_line(fact.reason) + steps
 
 
-def _verdict_counts(fact: events.RoundFinished, before: State) -> str:
+def _verdict_counts(fact: facts.RoundFinished, before: State) -> str:
     tasks = before.rounds[fact.round].tasks.values()
     counts = Counter(verdict.verdict for task in tasks for verdict in task.verdicts.values())
     parked = sum(task.parked is not None for task in tasks)
@@ -110,7 +110,7 @@ def _verdict_counts(fact: events.RoundFinished, before: State) -> str:
     return " ".join(words + ([f"parked={numbers.count(parked, 'task')}"] if parked else []))
 
 
-def _decision(fact: events.VariantFact, before: State) -> str | None:
+def _decision(fact: facts.VariantFact, before: State) -> str | None:
     word, end = _decision_words(fact)
     if word is None:
         return None
@@ -124,28 +124,28 @@ def _decision(fact: events.VariantFact, before: State) -> str | None:
     return " ".join([word, *fields, *seeds, *speed, *end, f"round={fact.round}"])
 
 
-def _decision_words(fact: events.VariantFact) -> tuple[str | None, list[str]]:
+def _decision_words(fact: facts.VariantFact) -> tuple[str | None, list[str]]:
     """The first word of the line about a decision, and its last fields."""
     match fact:
-        case events.VariantPruned():
+        case facts.VariantPruned():
             return "PRUNE", [f"stage={fact.stage}"]
-        case events.VariantPromoted():
+        case facts.VariantPromoted():
             return "PROMOTE", [f"stage={fact.stage}", f"to={fact.to_stage}"]
-        case events.VariantHeld():
+        case facts.VariantHeld():
             return "HOLD", [f"stage={fact.stage}"]
     return None, []
 
 
-def _attempt(fact: events.AttemptFact, before: State) -> str | None:
+def _attempt(fact: facts.AttemptFact, before: State) -> str | None:
     match fact:
-        case events.RunStarted():
+        case facts.RunStarted():
             return _started(fact, before)
-        case events.RunFinished():
+        case facts.RunFinished():
             return _finished(fact, before)
     return None
 
 
-def _started(fact: events.RunStarted, before: State) -> str:
+def _started(fact: facts.RunStarted, before: State) -> str:
     task = before.rounds[fact.round].tasks[fact.task]
     tries = [*task.attempts.get(fact.key, ())]
     intended = next(a.intended for a in tries if a.intended.attempt == fact.attempt)
@@ -161,7 +161,7 @@ def _started(fact: events.RunStarted, before: State) -> str:
     )
 
 
-def _finished(fact: events.RunFinished, before: State) -> str | None:
+def _finished(fact: facts.RunFinished, before: State) -> str | None:
     run = f"task={fact.task} stage={fact.stage} cfg={fact.config} seed={fact.seed}"
     if fact.status in ("failed", "lost"):
         message = first_line(fact.error or "") or "no message"
@@ -180,7 +180,7 @@ def _finished(fact: events.RunFinished, before: State) -> str | None:
     return " ".join([word, *fields, f"round={fact.round}"])
 
 
-def _readings(fact: events.RunFinished, objective: Objective) -> list[str]:
+def _readings(fact: facts.RunFinished, objective: Objective) -> list[str]:
     """The objective's value first, then the loss, steps and seconds, as far as they are known."""
     readings = []
     if fact.value is not None:

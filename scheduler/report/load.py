@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.decide.events import from_record
+from scheduler.decide.codec import from_record
 from scheduler.decide.state import RoundState, State, fold
 from scheduler.effects.records import read_records
 from scheduler.rounds.errors import CorruptRecordsError, UnknownIdError

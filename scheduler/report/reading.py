@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from policies.evidence import Objective
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.failures import RULES
 from scheduler.decide.state import RoundState, TaskState
 from scheduler.report.printable import first_line
@@ -38,7 +38,7 @@ class BaselineReading:
 class VariantReading:
     """A variant after one stage: the decision about it, and the numbers that led to it."""
 
-    fact: events.VariantFact
+    fact: facts.VariantFact
     #: mean loss over the compared seeds; None where it is unknown or is the objective itself
     loss: float | None
 
@@ -47,7 +47,7 @@ class VariantReading:
 class FailureReading:
     """A run that did not end well."""
 
-    run: events.RunFinished
+    run: facts.RunFinished
     attempts: int
     message: str
     remedy: str
@@ -115,10 +115,10 @@ def read_task(task: TaskState) -> TaskReading:
     return TaskReading(
         state=task,
         baselines=tuple(_baselines(task)),
-        survivors=_variants(task, first, events.VariantPromoted),
-        pruned=_variants(task, first, events.VariantPruned),
-        held=_variants(task, first, events.VariantHeld),
-        confirmed={stage: _variants(task, stage, events.VariantFact) for stage in later},
+        survivors=_variants(task, first, facts.VariantPromoted),
+        pruned=_variants(task, first, facts.VariantPruned),
+        held=_variants(task, first, facts.VariantHeld),
+        confirmed={stage: _variants(task, stage, facts.VariantFact) for stage in later},
         undecided=tuple(v.name for v in task.task.variants if not task.decisions.get(v.name)),
         failures=tuple(_failures(task)),
         unmatched=tuple(unmatched_boxes(task)),
@@ -141,7 +141,7 @@ def _baselines(task: TaskState) -> Iterator[BaselineReading]:
             )
 
 
-def _variants(task: TaskState, stage: str, kind: type[events.VariantFact]) -> tuple[VariantReading, ...]:
+def _variants(task: TaskState, stage: str, kind: type[facts.VariantFact]) -> tuple[VariantReading, ...]:
     readings = [
         VariantReading(fact=fact, loss=_mean_loss(task, runs_at(task, stage, config)))
         for config, facts in task.decisions.items()
@@ -152,7 +152,7 @@ def _variants(task: TaskState, stage: str, kind: type[events.VariantFact]) -> tu
     return tuple(sorted(readings, key=lambda r: float("inf") if r.fact.d_acc is None else -r.fact.d_acc))
 
 
-def _mean_loss(task: TaskState, runs: tuple[events.RunFinished, ...]) -> float | None:
+def _mean_loss(task: TaskState, runs: tuple[facts.RunFinished, ...]) -> float | None:
     losses = [run.loss for run in runs if run.loss is not None]
     if task.task.objective.metric == "loss" or not losses:
         return None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from scheduler.decide.events import RunFinished
+from scheduler.decide.facts import RunFinished
 from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, TaskState, observation
 
 

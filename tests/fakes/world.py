@@ -8,7 +8,7 @@ from typing import Any
 
 from policies.evidence import Objective
 from scheduler.decide import actions as act
-from scheduler.decide import events
+from scheduler.decide import codec, facts, inputs
 from scheduler.decide.failures import Limits
 from scheduler.decide.state import State, fold
 from scheduler.decide.step import step
@@ -24,7 +24,7 @@ class Crash(Exception):
     """The daemon is gone, as by kill -9."""
 
 
-Outcome = Callable[[events.RunIntended], Mapping[str, Any] | None]
+Outcome = Callable[[facts.RunIntended], Mapping[str, Any] | None]
 
 
 def task(name: str = "sums", variants: Iterable[str] = ("good", "bad"), **changes: Any) -> Task:
@@ -55,9 +55,9 @@ def make_round(*tasks: Task, id: str = "night", **changes: Any) -> Round:
     return Round(id=id, tasks=tasks or (task(),), **fields)
 
 
-def checked(made: Round, sha256: str = "0" * 64) -> events.SpecChecked:
+def checked(made: Round, sha256: str = "0" * 64) -> inputs.SpecChecked:
     """The round as the intake would hand it over."""
-    return events.SpecChecked(file=f"{made.id}.toml", sha256=sha256, suffix=".toml", spec=made.to_json())
+    return inputs.SpecChecked(file=f"{made.id}.toml", sha256=sha256, suffix=".toml", spec=made.to_json())
 
 
 def ok(acc: float, steps: int = 10, loss: float = 1.0, **more: Any) -> dict[str, Any]:
@@ -91,33 +91,33 @@ class World:
         #: the disk: what survives a crash
         self.lines: list[bytes] = []
         self.published: dict[str, Mapping[str, Any]] = {}
-        self.inputs: list[events.Input] = []
+        self.inputs: list[inputs.Input] = []
         self.performed: list[act.Action] = []
         self.is_running = False
         self.state = State()
-        self.intended: dict[str, events.RunIntended] = {}
+        self.intended: dict[str, facts.RunIntended] = {}
 
     @property
     def records(self) -> list[dict[str, Any]]:
         return [decode(line) for line in self.lines]
 
     @property
-    def facts(self) -> list[events.Fact]:
-        facts = (events.from_record(record) for record in self.records)
+    def facts(self) -> list[facts.Fact]:
+        facts = (codec.from_record(record) for record in self.records)
         return [fact for fact in facts if fact is not None]
 
     def start(self) -> None:
         """Replay the records and recover, as a fresh daemon does."""
-        self.inbox: deque[events.Event] = deque()
+        self.inbox: deque[inputs.Event] = deque()
         self.state = State()
         for fact in self.facts:
             self.state = fold(self.state, fact)
         self.is_running = True
-        self._record(events.DaemonStarted(pid=1, version="0", boot_id="b", devices=(self.device,)))
+        self._record(facts.DaemonStarted(pid=1, version="0", boot_id="b", devices=(self.device,)))
         results = self.published if self.recovers_results else {}
-        self.give(events.Recovered(results=results))
+        self.give(inputs.Recovered(results=results))
 
-    def give(self, *inputs: events.Input) -> None:
+    def give(self, *inputs: inputs.Input) -> None:
         """Let the inputs happen, and all that follows from them."""
         self.inbox.extend(inputs)
         while self.inbox:
@@ -125,8 +125,8 @@ class World:
             self.state, actions = step(self.state, event, self.limits)
             self._perform(actions)
 
-    def _record(self, fact: events.Fact) -> None:
-        record = {"v": 1, "seq": len(self.lines) + 1, "ts": "2026-01-01T00:00:00Z", **events.to_fields(fact)}
+    def _record(self, fact: facts.Fact) -> None:
+        record = {"v": 1, "seq": len(self.lines) + 1, "ts": "2026-01-01T00:00:00Z", **codec.to_fields(fact)}
         self.lines.append(encode(record))
         if self.crash_after is not None and len(self.lines) == self.crash_after:
             self.is_running = False
@@ -146,28 +146,28 @@ class World:
                 ):
                     self.intended[intended.attempt_id] = intended
                     self.inbox.append(
-                        events.WorkerPrepared(
+                        inputs.WorkerPrepared(
                             attempt_id=intended.attempt_id, pid=2, start_time=0.0, boot_id="b", identity={}
                         )
                     )
                 case act.OpenGate(intended=intended):
                     self._train(intended)
                 case act.ReleaseWorker(attempt_id=attempt_id):
-                    self.inbox.append(events.WorkerEnded(attempt_id=attempt_id, returncode=0))
+                    self.inbox.append(inputs.WorkerEnded(attempt_id=attempt_id, returncode=0))
                 case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
                     self.inbox.append(
-                        events.WorkerEnded(attempt_id=attempt_id, returncode=-15, ended_by=ended_by)
+                        inputs.WorkerEnded(attempt_id=attempt_id, returncode=-15, ended_by=ended_by)
                     )
                 case act.Exit():
                     self.is_running = False
 
-    def _train(self, intended: events.RunIntended) -> None:
+    def _train(self, intended: facts.RunIntended) -> None:
         result = self.outcome(intended)
         if result is None:
-            self.inbox.append(events.WorkerEnded(attempt_id=intended.attempt_id, returncode=-9))
+            self.inbox.append(inputs.WorkerEnded(attempt_id=intended.attempt_id, returncode=-9))
             return
         self.published[intended.attempt_id] = result
-        self.inbox.append(events.RunResult(attempt_id=intended.attempt_id, result=result))
+        self.inbox.append(inputs.RunResult(attempt_id=intended.attempt_id, result=result))
 
 
 def play(outcome: Outcome, *rounds: Round, **options: Any) -> World:

@@ -18,7 +18,7 @@ from fakes.world import failed, make_round, ok, play, task
 
 from scheduler.cli import main
 from scheduler.cli.status_text import status_lines
-from scheduler.decide import events
+from scheduler.decide import facts, inputs
 from scheduler.decide.progress import status_of
 from scheduler.decide.state import State, Worker, fold
 from scheduler.effects.lock import HomeLock
@@ -53,7 +53,7 @@ def say(paths: HomePaths, state: State, *, at: datetime | None = None, **options
     paths.status.write_bytes(orjson.dumps(told))
 
 
-def outcome(intended: events.RunIntended) -> dict[str, Any]:
+def outcome(intended: facts.RunIntended) -> dict[str, Any]:
     if intended.task == "dead":
         return failed("data", "Only built 374 examples\x1b[2J (wanted 900)")
     return ok({"baseline": 0.5, "good": 0.6, "bad": 0.4}[intended.config])
@@ -64,9 +64,9 @@ def in_the_middle() -> State:
     state = State()
     for fact in play(outcome, make_round(task(), task("more"), title="Is it\x1b[31m good?")).facts:
         state = fold(state, fact)
-        if isinstance(fact, events.RunStarted) and (fact.stage, fact.config) == ("medium", "good"):
+        if isinstance(fact, facts.RunStarted) and (fact.stage, fact.config) == ("medium", "good"):
             break
-    heard = events.RunEvaluated(
+    heard = inputs.RunEvaluated(
         attempt_id=fact.attempt_id, step=10, loss=1.5, acc=0.25, value=0.25, train_seconds=1.0
     )
     worker = Worker(attempt_id=fact.attempt_id, device="cpu", evaluations=(heard,))
@@ -167,7 +167,7 @@ def test_no_escape_sequence_reaches_the_terminal(
     (paths.queue / "a\x1b[31m.toml").write_text("")
     state = fold(
         in_the_middle(),
-        events.TaskParked(
+        facts.TaskParked(
             round="night", task="more", failure_class="data", reason="\x1b]0;x\x07a", remedy="\u202eb"
         ),
     )

@@ -18,7 +18,7 @@ from real_home import Home
 from scheduler.cli import main
 from scheduler.cli.follow import log_lines
 from scheduler.cli.home import find_home
-from scheduler.decide import events
+from scheduler.decide import codec, facts
 from scheduler.effects.lock import HomeLock
 from scheduler.effects.records import Journal
 from scheduler.rounds.paths import HomePaths
@@ -26,7 +26,7 @@ from scheduler.rounds.paths import HomePaths
 ESCAPE = "boom \x1b[2J\x1b]0;owned\x07\u202egnp.exe"
 
 
-def outcome(intended: events.RunIntended) -> dict[str, Any]:
+def outcome(intended: facts.RunIntended) -> dict[str, Any]:
     if intended.config == "bad" and intended.task == "moody":
         return failed("crash", ESCAPE)
     return ok({"baseline": 0.5, "good": 0.6, "bad": 0.4}[intended.config], loss=1.25)
@@ -38,8 +38,8 @@ def record(paths: HomePaths, round_id: str = "night") -> None:
     folder.root.mkdir()
     journal, _ = Journal.open(folder.records)
     for fact in play(outcome, make_round(task(), task("moody"), id=round_id)).facts:
-        if isinstance(fact, events.RoundFact):
-            journal.append(events.to_fields(fact))
+        if isinstance(fact, facts.RoundFact):
+            journal.append(codec.to_fields(fact))
     journal.close()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.decide.events import RequestMade
+from scheduler.decide.inputs import RequestMade
 from scheduler.effects.control import discard, send, take
 from scheduler.rounds.paths import HomePaths
 

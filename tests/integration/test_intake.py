@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scheduler.decide.events import SpecChecked
+from scheduler.decide.inputs import SpecChecked
 from scheduler.effects.child import run_child
 from scheduler.effects.intake import check_spec, rejection_text
 from scheduler.rounds.paths import HomePaths

@@ -17,14 +17,7 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from scheduler.decide.events import (
-    Input,
-    RunEvaluated,
-    RunResult,
-    WorkerBeat,
-    WorkerEnded,
-    WorkerPrepared,
-)
+from scheduler.decide.inputs import Input, RunEvaluated, RunResult, WorkerBeat, WorkerEnded, WorkerPrepared
 from scheduler.effects.environment import worker_environment
 from scheduler.effects.process_tree import ProcessTree, start_time_of
 from scheduler.effects.workers import Workers
@@ -350,7 +343,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_workers import Desk
 attempt = sys.argv[3]
-from scheduler.decide.events import WorkerPrepared
+from scheduler.decide.inputs import WorkerPrepared
 from scheduler.effects.workers import become_subreaper
 become_subreaper()
 desk = Desk(Path(sys.argv[1]))

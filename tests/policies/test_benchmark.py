@@ -16,9 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policies._assessment import TaskRuns, evidence, screened
+from policies._looks import LookPlan
+from policies._screening import ScreenRule, confirm_set, promoted
+from policies._verdict import judge
+from policies.evidence import Objective, Observation
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 REPLAY_DATA = os.environ.get("ROUNDHOUSE_REPLAY_DATA")
-NAMES = ("world", "searches", "simulate", "replay")
+NAMES = ("world", "searches", "screen_confirm", "simulate", "replay")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +117,46 @@ def test_a_world_without_effects_has_few_winners(benchmark: Any) -> None:
         benchmark.simulate.JUDGED
     ]
     assert tally.rounds_with_a_winner <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
+
+
+def as_runs(seen: Any) -> TaskRuns:
+    """A simulated round as a planner holds it, with every run made."""
+
+    def runs(row: int) -> tuple[Observation, ...]:
+        config = "baseline" if row == 0 or seen.is_no_op[row] else str(row)
+        return tuple(
+            Observation(
+                stage=stage,
+                config=config,
+                seed=slot,
+                slot=slot,
+                status="ok",
+                protocol=stage,
+                value=float(values[row, slot]) / 100,
+                loss=1.0 + slot / 10,
+                scores_digest=f"{config} {stage} {slot}",
+            )
+            for stage, values, slots in (("quick", seen.quick, 2), ("medium", seen.medium, 6))
+            for slot in range(slots)
+        )
+
+    variants = {str(row): runs(row) for row in seen.variants}
+    return TaskRuns(objective=Objective(), baseline=runs(0), variants=variants, examples=seen.examples)
+
+
+def test_the_benchmark_declares_what_a_planner_would(benchmark: Any) -> None:
+    search = benchmark.screen_confirm.ScreenConfirm(ledger=None, is_capped=True)
+    found = 0
+    for seen in benchmark.world.rounds(benchmark.world.MAIN, 25, seed=9):
+        task = as_runs(seen)
+        survivors = [each for each in screened(task) if ScreenRule().why_weak(each) is None]
+        chosen = promoted(survivors, len(task.variants))
+        plan = LookPlan(candidates=confirm_set([e for e in survivors if e.name in chosen]), looks=3)
+        judged = {name: judge(evidence(task, name, plan)) for name in task.variants}
+        winners = {int(name): said.shrunk_gain for name, said in judged.items() if said.name == "WINNER"}
+        assert winners == pytest.approx(search(seen).winners)
+        found += len(winners)
+    assert found > 5
 
 
 def test_a_split_of_equal_runs_keeps_the_level(benchmark: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fakes.world import GPU, Crash, World, checked, failed, make_round, ok, play, task
 
 from policies.evidence import Objective
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.rounds.round import PolicyChoice, Round
 
 SCORES = {"baseline": 0.50, "good": 0.53, "bad": 0.49, "null": 0.5005, "late": 0.52}
@@ -29,7 +29,7 @@ def scripted_round() -> Round:
     return make_round(two_seeds, moody, batches, alone, lossy)
 
 
-def outcome(intended: events.RunIntended) -> dict[str, Any] | None:
+def outcome(intended: facts.RunIntended) -> dict[str, Any] | None:
     """How a run ends: a function of the run and its attempt alone, so that a retry is like the first try."""
     if intended.stage == "probe":
         return {"status": "ok", "bsz": 64, "extra": {}}
@@ -55,21 +55,21 @@ def run_with_crash(crash_after: int, recovers_results: bool) -> World:
     return world
 
 
-def decisions(world: World) -> list[events.Fact]:
+def decisions(world: World) -> list[facts.Fact]:
     kinds = (
-        events.VariantFact
-        | events.VerdictReached
-        | events.TaskProbed
-        | events.TaskRebatched
-        | events.TaskParked
-        | events.TaskFinished
-        | events.RoundFinished
+        facts.VariantFact
+        | facts.VerdictReached
+        | facts.TaskProbed
+        | facts.TaskRebatched
+        | facts.TaskParked
+        | facts.TaskFinished
+        | facts.RoundFinished
     )
     return [fact for fact in world.facts if isinstance(fact, kinds)]
 
 
 def finished_well(world: World) -> Counter[Any]:
-    runs = (fact for fact in world.facts if isinstance(fact, events.RunFinished) and fact.status == "ok")
+    runs = (fact for fact in world.facts if isinstance(fact, facts.RunFinished) and fact.status == "ok")
     return Counter((run.task, run.stage, run.config, run.seed, run.bsz, run.value) for run in runs)
 
 
@@ -87,14 +87,14 @@ def test_a_crash_after_any_record_changes_no_decision(crash_after: int, recovers
 def test_the_scripted_round_has_every_kind_of_decision() -> None:
     kinds = {type(fact) for fact in decisions(UNBROKEN)}
     assert kinds == {
-        events.VariantPruned,
-        events.VariantPromoted,
-        events.VariantHeld,
-        events.VerdictReached,
-        events.TaskProbed,
-        events.TaskRebatched,
-        events.TaskFinished,
-        events.RoundFinished,
+        facts.VariantPruned,
+        facts.VariantPromoted,
+        facts.VariantHeld,
+        facts.VerdictReached,
+        facts.TaskProbed,
+        facts.TaskRebatched,
+        facts.TaskFinished,
+        facts.RoundFinished,
     }
     assert len(UNBROKEN.lines) > 80
 
@@ -103,14 +103,14 @@ def test_no_run_is_done_twice_for_one_protocol() -> None:
     keys = Counter(
         fact.content_key
         for fact in UNBROKEN.facts
-        if isinstance(fact, events.RunFinished) and fact.status == "ok" and fact.stage != "probe"
+        if isinstance(fact, facts.RunFinished) and fact.status == "ok" and fact.stage != "probe"
     )
     assert set(keys.values()) == {1}
 
 
 def test_an_attempt_in_flight_at_the_crash_is_lost_and_tried_again() -> None:
-    started = next(i for i, fact in enumerate(UNBROKEN.facts, start=1) if isinstance(fact, events.RunStarted))
+    started = next(i for i, fact in enumerate(UNBROKEN.facts, start=1) if isinstance(fact, facts.RunStarted))
     world = run_with_crash(started, recovers_results=False)
-    ends = [fact for fact in world.facts if isinstance(fact, events.RunFinished)]
+    ends = [fact for fact in world.facts if isinstance(fact, facts.RunFinished)]
     assert [(end.attempt, end.status) for end in ends[:2]] == [(1, "lost"), (2, "ok")]
     assert replace(ends[0], attempt=2).key == ends[1].key

@@ -10,7 +10,7 @@ from fakes.world import World, checked, failed, make_round, ok, play, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.forecast import Forecast, forecast_round, forecast_task, planned_runs
 from scheduler.decide.state import RoundState, State, TaskState, fold
 from scheduler.rounds.round import Budget, Stage, Task
@@ -25,7 +25,7 @@ def fresh(made: Task) -> TaskState:
 def scores(values: dict[str, float], wall_seconds: float = 10.0) -> Any:
     """Outcomes by config; medium runs last four times as long as quick ones."""
 
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         factor = 4 if intended.stage == "medium" else 1
         return ok(values[intended.config], wall_seconds=factor * wall_seconds)
 
@@ -82,7 +82,7 @@ def test_runs_are_planned_depth_first_with_each_baseline_once() -> None:
 def test_the_planned_order_is_the_order_in_which_runs_are_made() -> None:
     made = task(variants=("a", "b", "c"), seeds=(0, 7))
     world = play(scores({"baseline": 0.5, "a": 0.6, "b": 0.7, "c": 0.8}), make_round(made))
-    intended = [fact for fact in world.facts if isinstance(fact, events.RunIntended)]
+    intended = [fact for fact in world.facts if isinstance(fact, facts.RunIntended)]
     assert [(run.stage, run.config, run.seed) for run in intended] == [
         (run.stage, run.config, run.seed) for run in planned_runs(fresh(made))
     ]
@@ -103,16 +103,16 @@ def test_a_cached_run_says_nothing_about_durations() -> None:
     world = play(scores({"baseline": 0.5, "good": 0.6, "bad": 0.4}), make_round())
     state = State()
     for fact in world.facts:
-        if isinstance(fact, events.RunFinished):
+        if isinstance(fact, facts.RunFinished):
             fact = replace(fact, cached_from="elsewhere/run", wall_seconds=0.0)
         state = fold(state, fact)
-        if isinstance(fact, events.RunFinished):
+        if isinstance(fact, facts.RunFinished):
             break
     assert forecast_round(state.rounds["night"]).seconds_least == 2 * 30.0
 
 
 def test_seconds_follow_from_the_probe_where_nothing_has_run() -> None:
-    probed = events.TaskProbed(round="night", task="sums", bsz=None, reason="", seconds_per_step=0.5)
+    probed = facts.TaskProbed(round="night", task="sums", bsz=None, reason="", seconds_per_step=0.5)
     made = replace(fresh(task(variants=("a",))), probed=probed)
     assert forecast_task(made).seconds_least == 2 * 10 * 0.5
 
@@ -132,7 +132,7 @@ def test_a_parked_task_takes_nothing_until_it_is_retried() -> None:
     world = play(lambda _: failed("data", "Only built 374 examples (wanted 900)"), make_round())
     assert forecast_round(world.state.rounds["night"]).runs_most == 0
     world.outcome = scores({"baseline": 0.5, "good": 0.6, "bad": 0.4})
-    retried = fold(world.state, events.TaskRetried(round="night", task="sums"))
+    retried = fold(world.state, facts.TaskRetried(round="night", task="sums"))
     assert forecast_round(retried.rounds["night"]).runs_least == 3
 
 
@@ -141,12 +141,12 @@ def test_a_cancelled_round_takes_nothing_more() -> None:
     world.start()
     world.state = replace(world.state, paused="by hand")
     world.give(checked(make_round()))
-    cancelled = fold(world.state, events.RoundCancelled(round="night", reason="wrong data"))
+    cancelled = fold(world.state, facts.RoundCancelled(round="night", reason="wrong data"))
     assert forecast_round(cancelled.rounds["night"]) == Forecast()
 
 
 def test_a_run_that_is_tried_again_has_not_ended() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         if intended.attempt == 1:
             return failed("killed", "the worker was killed by signal 9")
         return ok({"baseline": 0.5, "good": 0.6, "bad": 0.4}[intended.config])
@@ -155,13 +155,13 @@ def test_a_run_that_is_tried_again_has_not_ended() -> None:
     done = [
         forecast_round(state).runs_done
         for state, fact in zip(at_every_record(world), world.facts[1:], strict=True)
-        if isinstance(fact, events.RunStarted) and fact.attempt == 2
+        if isinstance(fact, facts.RunStarted) and fact.attempt == 2
     ]
     assert done == [0, 1, 2, 3, 4]
 
 
 def test_runs_of_another_batch_size_are_still_to_do() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         if intended.stage == "medium" and intended.bsz == 64:
             return failed("oom", "CUDA out of memory")
         return ok({"baseline": 0.5, "good": 0.6}[intended.config])
@@ -170,7 +170,7 @@ def test_runs_of_another_batch_size_are_still_to_do() -> None:
     rebatched = next(
         state
         for state, fact in zip(at_every_record(world), world.facts[1:], strict=True)
-        if isinstance(fact, events.TaskRebatched)
+        if isinstance(fact, facts.TaskRebatched)
     )
     assert forecast_round(rebatched).runs_done == 0
     assert forecast_round(rebatched).runs_least == 2

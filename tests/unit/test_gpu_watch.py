@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.decide.events import GateChanged, WorkerEnded
+from scheduler.decide.inputs import GateChanged, WorkerEnded
 from scheduler.effects import gpu_watch
 from scheduler.effects.gpu import GpuLostError
 from scheduler.effects.gpu_sharing import GpuProcess, GpuReading

@@ -10,7 +10,7 @@ import pytest
 from fakes.world import GPU, World, checked, failed, make_round, ok, play, task
 
 from policies.evidence import Objective
-from scheduler.decide import events
+from scheduler.decide import codec, facts, inputs
 from scheduler.decide.state import State, fold
 from scheduler.report.lines import line_for, wait_line
 from scheduler.rounds.round import PolicyChoice, Round
@@ -18,7 +18,7 @@ from scheduler.rounds.round import PolicyChoice, Round
 SCORES = {"baseline": 0.5, "good": 0.6, "bad": 0.4908}
 
 
-def scored(intended: events.RunIntended) -> dict[str, Any]:
+def scored(intended: facts.RunIntended) -> dict[str, Any]:
     if intended.stage == "probe":
         return {"status": "ok", "bsz": 64, "extra": {}}
     acc = SCORES[intended.config] + 0.01 * intended.seed
@@ -101,7 +101,7 @@ def test_another_metric_is_named_and_keeps_its_unit() -> None:
 
 
 def test_a_failure_is_one_line_with_class_and_message() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         return failed("crash", "boom\nand more") if intended.config == "bad" else scored(intended)
 
     log = logged(outcome, make_round())
@@ -119,7 +119,7 @@ def test_a_parked_task_says_what_to_do() -> None:
 
 
 def test_a_lower_batch_size_is_told_with_the_old_one() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         if intended.bsz == 64 and intended.stage == "medium":
             return failed("oom", "CUDA out of memory")
         return scored(intended)
@@ -131,7 +131,7 @@ def test_a_lower_batch_size_is_told_with_the_old_one() -> None:
 def test_a_run_from_the_cache_and_one_ended_by_the_clock_are_told_apart() -> None:
     world = World(scored)
     world.start()
-    world.give(events.RequestMade(id="1", verb="pause", reason="by hand"))
+    world.give(inputs.RequestMade(id="1", verb="pause", reason="by hand"))
     world.give(checked(make_round()))
     end = {
         "round": "night",
@@ -149,15 +149,15 @@ def test_a_run_from_the_cache_and_one_ended_by_the_clock_are_told_apart() -> Non
         "run_dir": "d",
         "value": 0.5,
     }
-    cached = events.RunFinished(**end, status="ok", cached_from="older/sums.quick.good.s0.a1")
+    cached = facts.RunFinished(**end, status="ok", cached_from="older/sums.quick.good.s0.a1")
     assert line_for(cached, world.state) == (
         "CACHE task=sums stage=quick cfg=good seed=0 acc=50.00% from=older/sums.quick.good.s0.a1 round=night"
     )
-    timed_out = events.RunFinished(**end, status="timed_out")
+    timed_out = facts.RunFinished(**end, status="timed_out")
     assert line_for(timed_out, world.state) == (
         "DONE task=sums stage=quick cfg=good seed=0 acc=50.00% status=timed_out round=night"
     )
-    cancelled = events.RunFinished(**{**end, "value": None}, status="cancelled")
+    cancelled = facts.RunFinished(**{**end, "value": None}, status="cancelled")
     assert line_for(cancelled, world.state) == (
         "STOP task=sums stage=quick cfg=good seed=0 status=cancelled round=night"
     )
@@ -166,22 +166,22 @@ def test_a_run_from_the_cache_and_one_ended_by_the_clock_are_told_apart() -> Non
 @pytest.mark.parametrize(
     ("fact", "line"),
     [
-        (events.DaemonStopped(reason="SIGTERM"), "DAEMON stopped: SIGTERM"),
-        (events.QueuePaused(reason="by hand"), "PAUSE by hand"),
-        (events.QueueResumed(), "RESUME"),
-        (events.DrainStarted(reason="update"), "DRAIN update"),
+        (facts.DaemonStopped(reason="SIGTERM"), "DAEMON stopped: SIGTERM"),
+        (facts.QueuePaused(reason="by hand"), "PAUSE by hand"),
+        (facts.QueueResumed(), "RESUME"),
+        (facts.DrainStarted(reason="update"), "DRAIN update"),
         (
-            events.GpuDirtied(device="cuda:0", reason="2 GiB left"),
+            facts.GpuDirtied(device="cuda:0", reason="2 GiB left"),
             "GPU device=cuda:0 dirty: 2 GiB left",
         ),
-        (events.GpuCleared(device="cuda:0"), "GPU device=cuda:0 clean again"),
+        (facts.GpuCleared(device="cuda:0"), "GPU device=cuda:0 clean again"),
         (
-            events.SpecRejected(file="x.toml", sha256="0", problems=("a: wrong", "b: too")),
+            facts.SpecRejected(file="x.toml", sha256="0", problems=("a: wrong", "b: too")),
             "REJECT file=x.toml a: wrong (and 1 more); all of it in queue/rejected/x.toml.why.txt",
         ),
     ],
 )
-def test_what_the_daemon_does_is_told(fact: events.DaemonFact, line: str) -> None:
+def test_what_the_daemon_does_is_told(fact: facts.DaemonFact, line: str) -> None:
     assert line_for(fact, State()) == line
 
 
@@ -193,7 +193,7 @@ def test_a_reason_to_wait_is_one_line() -> None:
     "attack", ["\x1b[2J\x1b[31mgone", "\x1b]0;title\x07", "a\nVERDICT forged", "\u202ekcab"]
 )
 def test_no_foreign_text_forges_a_line_or_reaches_the_terminal(attack: str) -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         return failed("data", attack)
 
     for line in [*logged(outcome, make_round(title=attack)), wait_line(attack)]:
@@ -212,4 +212,4 @@ def test_every_fact_has_a_line_or_is_silent_on_purpose() -> None:
     for fact in world.facts:
         line = line_for(fact, state)
         state = fold(state, fact)
-        assert (line is None) == (events.event_name(type(fact)) in silent)
+        assert (line is None) == (codec.event_name(type(fact)) in silent)

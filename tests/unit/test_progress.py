@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from fakes.world import CPU, GPU, World, checked, failed, make_round, ok, play, task
 
-from scheduler.decide import events
+from scheduler.decide import facts, inputs
 from scheduler.decide.progress import ENDED_ROUNDS_SHOWN, status_of
 from scheduler.decide.state import State, Worker, fold
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def good(intended: events.RunIntended) -> dict[str, Any]:
+def good(intended: facts.RunIntended) -> dict[str, Any]:
     return ok({"baseline": 0.5, "good": 0.6, "bad": 0.4}[intended.config])
 
 
@@ -33,12 +33,12 @@ def while_running(stage: str, config: str, train_seconds: float | None = None) -
     state = State()
     for fact in play(good, make_round(task(), task("more"))).facts:
         state = fold(state, fact)
-        if isinstance(fact, events.RunStarted) and (fact.stage, fact.config) == (stage, config):
+        if isinstance(fact, facts.RunStarted) and (fact.stage, fact.config) == (stage, config):
             break
     heard = []
     if train_seconds is not None:
         heard = [
-            events.RunEvaluated(
+            inputs.RunEvaluated(
                 attempt_id=fact.attempt_id,
                 step=5,
                 loss=1.5,
@@ -75,7 +75,7 @@ def test_a_worker_that_has_not_started_is_preparing() -> None:
     intended_only = State()
     for fact in play(good, make_round()).facts:
         intended_only = fold(intended_only, fact)
-        if isinstance(fact, events.RunIntended):
+        if isinstance(fact, facts.RunIntended):
             break
     worker = Worker(attempt_id=fact.attempt_id, device="cpu")
     intended_only = replace(
@@ -137,7 +137,7 @@ def test_a_round_that_waits_names_the_rounds_it_waits_for() -> None:
 def test_rounds_are_listed_in_the_order_in_which_they_run() -> None:
     world = World(good)
     world.start()
-    world.give(events.RequestMade(id="1", verb="pause", reason="by hand"))
+    world.give(inputs.RequestMade(id="1", verb="pause", reason="by hand"))
     world.give(checked(make_round(id="late"), "1" * 64), checked(make_round(id="soon", priority=5), "2" * 64))
     assert [current["id"] for current in status(world.state)["rounds"]] == ["soon", "late"]
 

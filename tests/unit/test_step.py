@@ -9,7 +9,7 @@ import pytest
 from fakes.world import CPU, GPU, World, checked, failed, make_round, ok, play, task
 
 from scheduler.decide import actions as act
-from scheduler.decide import events
+from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
 from scheduler.decide.step import is_idle, why_nothing_runs
 from scheduler.rounds.round import Budget, Stage
@@ -18,7 +18,7 @@ from scheduler.rounds.round import Budget, Stage
 def by_config(scores: dict[str, float]) -> Any:
     """An outcome that depends on the config alone; medium is better than quick by 10 pp for everybody."""
 
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         return ok(scores[intended.config] + (0.10 if intended.stage == "medium" else 0.0))
 
     return outcome
@@ -28,7 +28,7 @@ PLAIN = by_config({"baseline": 0.5, "good": 0.53, "bad": 0.4})
 
 
 def runs(world: World) -> list[tuple[str, str, int, str]]:
-    ends = (fact for fact in world.facts if isinstance(fact, events.RunFinished))
+    ends = (fact for fact in world.facts if isinstance(fact, facts.RunFinished))
     return [(end.stage, end.config, end.attempt, end.status) for end in ends]
 
 
@@ -54,7 +54,7 @@ def test_without_a_survivor_there_is_no_medium_baseline() -> None:
 
 def test_the_delta_of_a_stage_is_matched_to_the_baseline_of_that_stage() -> None:
     world = play(PLAIN, make_round())
-    [held] = facts_of(world, events.VariantHeld)
+    [held] = facts_of(world, facts.VariantHeld)
     assert (held.stage, held.config) == ("medium", "good")
     assert held.d_acc == pytest.approx(3.0)
     assert held.baseline_mean == pytest.approx(0.6)
@@ -64,7 +64,7 @@ def test_a_higher_priority_goes_first_and_equals_go_in_order_of_acceptance() -> 
     # The first round's baseline is in flight before the others arrive.
     late = [make_round(id="second"), make_round(id="urgent", priority=5), make_round(id="third")]
     world = play(PLAIN, make_round(id="first"), *late)
-    finished = [fact.round for fact in facts_of(world, events.RoundFinished)]
+    finished = [fact.round for fact in facts_of(world, facts.RoundFinished)]
     assert finished == ["urgent", "first", "second", "third"]
 
 
@@ -73,14 +73,14 @@ def test_a_round_waits_for_the_rounds_it_comes_after() -> None:
     assert runs(world) == []
     assert why_nothing_runs(world.state, world.limits) == "round b waits for a to finish"
     world.give(checked(make_round(id="a"), sha256="1" * 64))
-    assert [fact.round for fact in facts_of(world, events.RoundFinished)] == ["a", "b"]
+    assert [fact.round for fact in facts_of(world, facts.RoundFinished)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     ("request_made", "reason"),
     [
-        (events.RequestMade(id="1", verb="pause", reason="lunch"), "paused: lunch"),
-        (events.GateChanged(source="gpu", wait_reason="GPU busy: x (pid 1)"), "GPU busy: x (pid 1)"),
+        (inputs.RequestMade(id="1", verb="pause", reason="lunch"), "paused: lunch"),
+        (inputs.GateChanged(source="gpu", wait_reason="GPU busy: x (pid 1)"), "GPU busy: x (pid 1)"),
     ],
 )
 def test_nothing_starts_while_something_forbids_it(request_made: Any, reason: str) -> None:
@@ -94,8 +94,8 @@ def test_nothing_starts_while_something_forbids_it(request_made: Any, reason: st
 def test_what_was_held_back_goes_on_when_the_way_is_free() -> None:
     world = World(PLAIN)
     world.start()
-    world.give(events.RequestMade(id="1", verb="pause"), checked(make_round()))
-    world.give(events.RequestMade(id="2", verb="resume"))
+    world.give(inputs.RequestMade(id="1", verb="pause"), checked(make_round()))
+    world.give(inputs.RequestMade(id="2", verb="resume"))
     assert len(runs(world)) == 5
     assert is_idle(world.state, world.limits)
 
@@ -103,7 +103,7 @@ def test_what_was_held_back_goes_on_when_the_way_is_free() -> None:
 def test_a_pause_outlives_a_restart() -> None:
     world = World(PLAIN)
     world.start()
-    world.give(events.RequestMade(id="1", verb="pause", reason="lunch"))
+    world.give(inputs.RequestMade(id="1", verb="pause", reason="lunch"))
     world.start()
     world.give(checked(make_round()))
     assert why_nothing_runs(world.state, world.limits) == "paused: lunch"
@@ -124,7 +124,7 @@ def test_the_same_bytes_again_are_no_news_and_other_bytes_are_a_conflict() -> No
 def crashing(config: str, stage: str = "quick", failure: Any = None) -> Any:
     failure = failed("crash", "boom") if failure is None else failure
 
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         if (intended.config, intended.stage) == (config, stage):
             return failure
         return PLAIN(intended)
@@ -135,15 +135,15 @@ def crashing(config: str, stage: str = "quick", failure: Any = None) -> Any:
 def test_a_baseline_that_fails_parks_the_task_and_the_next_task_runs() -> None:
     first, second = task("first"), task("second")
 
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         return failed("crash", "boom") if intended.task == "first" else PLAIN(intended)
 
     world = play(outcome, make_round(first, second))
-    [parked] = facts_of(world, events.TaskParked)
+    [parked] = facts_of(world, facts.TaskParked)
     assert parked.task == "first"
     assert "baseline failed (crash): boom" in parked.reason
-    assert [fact.outcome for fact in facts_of(world, events.RoundFinished)] == ["parked"]
-    assert len([run for run in facts_of(world, events.RunFinished) if run.task == "second"]) == 5
+    assert [fact.outcome for fact in facts_of(world, facts.RoundFinished)] == ["parked"]
+    assert len([run for run in facts_of(world, facts.RunFinished) if run.task == "second"]) == 5
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_failing_variant_is_tried_as_its_class_allows(
     world = play(crashing("bad", failure=failed(failure_class)), make_round())
     tries = [run for run in runs(world) if run[1] == "bad"]
     assert [attempt for _, _, attempt, _ in tries] == list(range(1, attempts + 1))
-    verdicts = {fact.config: fact.verdict for fact in facts_of(world, events.VerdictReached)}
+    verdicts = {fact.config: fact.verdict for fact in facts_of(world, facts.VerdictReached)}
     assert verdicts == {"good": "SUGGESTIVE", "bad": verdict}
 
 
@@ -169,36 +169,36 @@ def test_a_failing_variant_is_tried_as_its_class_allows(
 def test_infrastructure_parks_the_task_and_gives_no_verdict(failure_class: str) -> None:
     world = play(crashing("bad", failure=failed(failure_class)), make_round())
     while world.state.paused is not None:
-        world.give(events.RequestMade(id="1", verb="resume"))
-    [parked] = facts_of(world, events.TaskParked)
+        world.give(inputs.RequestMade(id="1", verb="resume"))
+    [parked] = facts_of(world, facts.TaskParked)
     assert parked.failure_class == failure_class
     assert parked.remedy
-    assert "bad" not in {fact.config for fact in facts_of(world, events.VerdictReached)}
+    assert "bad" not in {fact.config for fact in facts_of(world, facts.VerdictReached)}
 
 
 def test_two_variants_that_fail_alike_park_the_task() -> None:
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         if intended.config == "baseline":
             return ok(0.5)
         return failed("crash", f"no kernel image at 0x{7919 * ord(intended.config):x}")
 
     world = play(outcome, make_round(task(variants=("a", "b", "c", "d"))))
-    [parked] = facts_of(world, events.TaskParked)
+    [parked] = facts_of(world, facts.TaskParked)
     assert "a and b failed alike" in parked.reason
     assert {run[1] for run in runs(world)} == {"baseline", "a", "b"}
 
 
 def test_variants_that_diverge_alike_do_not_park_the_task() -> None:
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         return ok(0.5) if intended.config == "baseline" else failed("nan", "loss is nan")
 
     world = play(outcome, make_round())
-    assert facts_of(world, events.TaskParked) == []
-    assert {fact.verdict for fact in facts_of(world, events.VerdictReached)} == {"LOSER"}
+    assert facts_of(world, facts.TaskParked) == []
+    assert {fact.verdict for fact in facts_of(world, facts.VerdictReached)} == {"LOSER"}
 
 
 def test_an_out_of_memory_lowers_the_batch_for_the_whole_task_baseline_first() -> None:
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         if intended.stage == "probe":
             return {"status": "ok", "bsz": 64, "extra": {}}
         if intended.stage == "medium" and intended.bsz == 64:
@@ -206,7 +206,7 @@ def test_an_out_of_memory_lowers_the_batch_for_the_whole_task_baseline_first() -
         return PLAIN(intended)
 
     world = play(outcome, make_round(task(variants=("good",), bsz=(64, 48, 32))), device=GPU)
-    assert [(run.stage, run.config, run.bsz) for run in facts_of(world, events.RunFinished)] == [
+    assert [(run.stage, run.config, run.bsz) for run in facts_of(world, facts.RunFinished)] == [
         ("probe", "bsz", 64),
         ("quick", "baseline", 64),
         ("quick", "good", 64),
@@ -220,7 +220,7 @@ def test_an_out_of_memory_lowers_the_batch_for_the_whole_task_baseline_first() -
 
 def test_on_the_cpu_the_first_batch_size_is_taken_without_a_probe() -> None:
     world = play(PLAIN, make_round(task(bsz=(64, 32))))
-    [probed] = facts_of(world, events.TaskProbed)
+    [probed] = facts_of(world, facts.TaskProbed)
     assert (probed.bsz, probed.reason) == (64, "the CPU takes the first")
     assert all(run[0] != "probe" for run in runs(world))
 
@@ -231,38 +231,38 @@ def test_seconds_without_steps_are_calibrated_once_and_frozen() -> None:
         Stage(name="medium", budget=Budget(max_steps=40, time_budget_sec=40.0)),
     )
 
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         if intended.stage == "probe":
             return {"status": "ok", "bsz": None, "extra": {"max_steps.quick": 17, "seconds_per_step": 0.5}}
         return PLAIN(intended)
 
     world = play(outcome, make_round(task(stages=stages)), device=CPU)
-    budgets = {run.stage: run.budget["max_steps"] for run in facts_of(world, events.RunFinished)}
+    budgets = {run.stage: run.budget["max_steps"] for run in facts_of(world, facts.RunFinished)}
     assert budgets == {"probe": None, "quick": 17, "medium": 40}
 
 
 def test_a_probe_that_fails_parks_the_task_with_its_message() -> None:
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         return failed("bad_args", "side must be 4 or 9")
 
     world = play(outcome, make_round(task(bsz=(64, 32))), device=GPU)
-    [parked] = facts_of(world, events.TaskParked)
+    [parked] = facts_of(world, facts.TaskParked)
     assert "side must be 4 or 9" in parked.reason
 
 
 def test_a_retry_forgives_what_failed_and_keeps_what_finished() -> None:
     broken = {"is": True}
 
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         if intended.config == "bad" and broken["is"]:
             return failed("data", "Only built 374 examples (wanted 900)")
         return PLAIN(intended)
 
     world = play(outcome, make_round())
-    assert facts_of(world, events.RoundFinished)[-1].outcome == "parked"
+    assert facts_of(world, facts.RoundFinished)[-1].outcome == "parked"
     broken["is"] = False
-    world.give(events.RequestMade(id="1", verb="retry", round="night"))
-    assert facts_of(world, events.RoundFinished)[-1].outcome == "finished"
+    world.give(inputs.RequestMade(id="1", verb="retry", round="night"))
+    assert facts_of(world, facts.RoundFinished)[-1].outcome == "finished"
     assert runs(world)[-1] == ("quick", "bad", 2, "ok")
     assert len(runs(world)) == 6
 
@@ -270,7 +270,7 @@ def test_a_retry_forgives_what_failed_and_keeps_what_finished() -> None:
 def test_a_network_failure_waits_before_it_is_tried_again() -> None:
     down = {"tries": 1}
 
-    def outcome(intended: events.RunIntended) -> Any:
+    def outcome(intended: facts.RunIntended) -> Any:
         if intended.config == "bad" and intended.attempt <= down["tries"]:
             return failed("network", "connection refused")
         return PLAIN(intended)
@@ -286,7 +286,7 @@ def test_a_network_failure_waits_before_it_is_tried_again() -> None:
 class Training(World):
     """Workers that say nothing after the gate has opened."""
 
-    def _train(self, intended: events.RunIntended) -> None:
+    def _train(self, intended: facts.RunIntended) -> None:
         self.training = intended.attempt_id
 
 
@@ -299,11 +299,11 @@ def training() -> Training:
 
 def test_a_run_past_its_time_budget_is_ended_and_keeps_its_last_evaluation() -> None:
     world = training()
-    seen = events.RunEvaluated(
+    seen = inputs.RunEvaluated(
         attempt_id=world.training, step=5, loss=1.0, acc=0.4, value=0.4, train_seconds=50.0
     )
-    world.give(seen, events.DeadlinePassed(attempt_id=world.training, kind="time_budget"))
-    [end] = facts_of(world, events.RunFinished)
+    world.give(seen, inputs.DeadlinePassed(attempt_id=world.training, kind="time_budget"))
+    [end] = facts_of(world, facts.RunFinished)
     assert (end.status, end.value, end.curve, end.failure_class) == ("timed_out", 0.4, ((5, 0.4),), None)
 
 
@@ -315,23 +315,23 @@ def test_the_time_budget_gets_a_margin_for_the_worker_to_end_the_run_itself() ->
 
 def test_a_silent_worker_is_hung_and_tried_once_more() -> None:
     world = training()
-    world.give(events.DeadlinePassed(attempt_id=world.training, kind="heartbeat"))
-    [end] = facts_of(world, events.RunFinished)
+    world.give(inputs.DeadlinePassed(attempt_id=world.training, kind="heartbeat"))
+    [end] = facts_of(world, facts.RunFinished)
     assert (end.status, end.failure_class) == ("failed", "hung")
     assert world.training.endswith(".a2")
 
 
 def test_a_cancelled_round_ends_its_run_and_starts_no_other() -> None:
     world = training()
-    world.give(events.RequestMade(id="1", verb="cancel", round="night"))
+    world.give(inputs.RequestMade(id="1", verb="cancel", round="night"))
     assert runs(world) == [("quick", "baseline", 1, "cancelled")]
-    assert facts_of(world, events.RoundFinished)[-1].outcome == "cancelled"
+    assert facts_of(world, facts.RoundFinished)[-1].outcome == "cancelled"
     assert is_idle(world.state, world.limits)
 
 
 def test_a_shutdown_ends_the_run_and_the_next_daemon_tries_it_again() -> None:
     world = training()
-    world.give(events.ShutdownRequested(reason="SIGTERM"))
+    world.give(inputs.ShutdownRequested(reason="SIGTERM"))
     assert runs(world) == [("quick", "baseline", 1, "cancelled")]
     assert isinstance(world.performed[-1], act.Exit)
     world.start()
@@ -340,16 +340,16 @@ def test_a_shutdown_ends_the_run_and_the_next_daemon_tries_it_again() -> None:
 
 def test_a_drain_lets_the_run_in_progress_finish_and_then_exits() -> None:
     world = training()
-    world.give(events.RequestMade(id="1", verb="drain"))
+    world.give(inputs.RequestMade(id="1", verb="drain"))
     assert world.is_running
-    world.give(events.RunResult(attempt_id=world.training, result=ok(0.5)))
+    world.give(inputs.RunResult(attempt_id=world.training, result=ok(0.5)))
     assert not world.is_running
     assert runs(world) == [("quick", "baseline", 1, "ok")]
 
 
 def test_a_worker_that_does_not_go_is_ended() -> None:
     world = training()
-    world.give(events.DeadlinePassed(attempt_id=world.training, kind="exit"))
+    world.give(inputs.DeadlinePassed(attempt_id=world.training, kind="exit"))
     assert any(isinstance(a, act.EndWorker) and a.ended_by == "leftover" for a in world.performed)
 
 
@@ -359,10 +359,10 @@ def test_a_device_that_keeps_memory_is_dirty_and_waited_for() -> None:
     world.give(checked(make_round()))
     first = world.training
     world.give(
-        events.WorkerEnded(attempt_id=first, returncode=-9, kept_memory="GPU memory: 900 MiB are in use")
+        inputs.WorkerEnded(attempt_id=first, returncode=-9, kept_memory="GPU memory: 900 MiB are in use")
     )
     assert "dirty" in str(why_nothing_runs(world.state, world.limits))
-    world.give(events.RequestMade(id="1", verb="resume"))
+    world.give(inputs.RequestMade(id="1", verb="resume"))
     assert world.training != first
 
 
@@ -375,10 +375,10 @@ def test_the_next_run_waits_until_the_process_before_it_is_gone() -> None:
         World._perform(world, kept)
 
     world._perform = lingering  # type: ignore[method-assign]
-    world.give(events.RunResult(attempt_id=finished, result=ok(0.5)))
+    world.give(inputs.RunResult(attempt_id=finished, result=ok(0.5)))
     assert world.training == finished
     assert why_nothing_runs(world.state, world.limits) is None
-    world.give(events.WorkerEnded(attempt_id=finished, returncode=0))
+    world.give(inputs.WorkerEnded(attempt_id=finished, returncode=0))
     assert world.training != finished
 
 
@@ -395,7 +395,7 @@ def asked(world: World, kind: type[Any]) -> list[str]:
 def reach(world: Training, step: int, value: float) -> None:
     """The run in flight comes to an evaluation."""
     world.give(
-        events.RunEvaluated(
+        inputs.RunEvaluated(
             attempt_id=world.training, step=step, loss=1.0, acc=value, value=value, train_seconds=1.0
         )
     )
@@ -404,7 +404,7 @@ def reach(world: Training, step: int, value: float) -> None:
 def finish(world: Training, acc: float, *curve: tuple[int, float]) -> None:
     """The run in flight ends with this accuracy."""
     result = ok(acc, curve=[list(point) for point in curve] or [[10, acc]])
-    world.give(events.RunResult(attempt_id=world.training, result=result))
+    world.give(inputs.RunResult(attempt_id=world.training, result=result))
 
 
 def test_the_next_run_is_prepared_while_one_trains_and_starts_without_a_new_worker() -> None:
@@ -413,7 +413,7 @@ def test_the_next_run_is_prepared_while_one_trains_and_starts_without_a_new_work
     finish(world, 0.5)
     assert world.training.endswith("quick.good.s0.a1")
     assert asked(world, act.StartWorker) == ["quick.baseline.s0.a1"]
-    assert [start.is_prepared_ahead for start in facts_of(world, events.RunStarted)] == [False, True]
+    assert [start.is_prepared_ahead for start in facts_of(world, facts.RunStarted)] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -438,7 +438,7 @@ def test_a_wrong_prediction_costs_a_process_and_nothing_else() -> None:
     assert world.training.endswith("medium.baseline.s0.a1")
     assert asked(world, act.StartWorker)[-1] == "medium.baseline.s0.a1"
     assert act.ReleaseWorker(attempt_id="night/sums.quick.bad.s0.a1") in world.performed
-    assert not any(run.config == "bad" for run in facts_of(world, events.RunIntended))
+    assert not any(run.config == "bad" for run in facts_of(world, facts.RunIntended))
 
 
 @pytest.mark.parametrize("how", ["cannot prepare", "dies"])
@@ -446,12 +446,12 @@ def test_a_spare_that_fails_says_nothing_about_its_run(how: str) -> None:
     world = training()
     spare = "night/sums.quick.good.s0.a1"
     if how == "dies":
-        world.give(events.WorkerEnded(attempt_id=spare, returncode=-9))
+        world.give(inputs.WorkerEnded(attempt_id=spare, returncode=-9))
     else:
-        world.give(events.RunResult(attempt_id=spare, result=failed("data", "no such file")))
+        world.give(inputs.RunResult(attempt_id=spare, result=failed("data", "no such file")))
     finish(world, 0.5)
     assert asked(world, act.StartWorker)[-1] == "quick.good.s0.a1"
-    assert [run.status for run in facts_of(world, events.RunFinished)] == ["ok"]
+    assert [run.status for run in facts_of(world, facts.RunFinished)] == ["ok"]
 
 
 def test_a_spare_prepared_for_another_batch_size_is_gone_before_its_run_gets_a_worker() -> None:
@@ -468,24 +468,24 @@ def test_a_spare_prepared_for_another_batch_size_is_gone_before_its_run_gets_a_w
         World._perform(world, [a for a in actions if not is_its(a)])
 
     world._perform = perform  # type: ignore[method-assign]
-    world.give(events.RunResult(attempt_id=world.training, result=failed("oom", "out of memory")))
+    world.give(inputs.RunResult(attempt_id=world.training, result=failed("oom", "out of memory")))
     finish(world, 0.5)
-    intended = facts_of(world, events.RunIntended)[-1]
+    intended = facts_of(world, facts.RunIntended)[-1]
     assert (intended.attempt_id, intended.bsz) == (spare, 32)
     assert asked(world, act.StartWorker)[-1] == "quick.baseline.s0.a2", "its name is not free"
     lingering.clear()
-    world.give(events.WorkerEnded(attempt_id=spare, returncode=0))
+    world.give(inputs.WorkerEnded(attempt_id=spare, returncode=0))
     assert asked(world, act.StartWorker)[-1] == "quick.good.s0.a1"
     assert world.training == spare
 
 
 def test_a_pause_lets_the_spare_go_and_nothing_is_prepared_for_it() -> None:
     world = training()
-    world.give(events.RequestMade(id="1", verb="pause"))
+    world.give(inputs.RequestMade(id="1", verb="pause"))
     finish(world, 0.5)
     assert world.state.live.spare is None
     assert world.state.live.workers == {}
-    world.give(events.RequestMade(id="2", verb="resume"))
+    world.give(inputs.RequestMade(id="2", verb="resume"))
     assert asked(world, act.StartWorker)[-1] == "quick.good.s0.a1"
 
 
@@ -500,11 +500,11 @@ def test_a_daemon_that_may_not_prepares_nothing_ahead() -> None:
 def test_no_spare_outlives_its_daemon_or_its_round(verb: str) -> None:
     world = training()
     if verb == "shutdown":
-        world.give(events.ShutdownRequested(reason="SIGTERM"))
+        world.give(inputs.ShutdownRequested(reason="SIGTERM"))
     elif verb == "cancel":
-        world.give(events.RequestMade(id="1", verb="cancel", round="night"))
+        world.give(inputs.RequestMade(id="1", verb="cancel", round="night"))
     else:
-        world.give(events.RequestMade(id="1", verb="drain"))
+        world.give(inputs.RequestMade(id="1", verb="drain"))
         finish(world, 0.5)
     assert world.state.live.spare is None
     assert world.state.live.workers == {}
@@ -515,13 +515,13 @@ def test_a_fact_for_an_unknown_round_is_refused() -> None:
     world = World(PLAIN)
     world.start()
     with pytest.raises(ValueError, match="never accepted"):
-        world.give(events.RoundCancelled(round="ghost", reason=""))  # type: ignore[arg-type]
+        world.give(facts.RoundCancelled(round="ghost", reason=""))  # type: ignore[arg-type]
 
 
 def test_an_unknown_round_in_a_request_is_answered() -> None:
     world = World(PLAIN)
     world.start()
-    world.give(events.RequestMade(id="7", verb="cancel", round="ghost"))
+    world.give(inputs.RequestMade(id="7", verb="cancel", round="ghost"))
     assert world.performed[-1] == act.DiscardRequest(id="7", answer="no round is called 'ghost'")
 
 
@@ -532,7 +532,7 @@ def test_a_new_driver_makes_a_new_protocol_and_nothing_old_is_compared() -> None
     world.device = replace(GPU, driver="2")
     world.outcome = PLAIN
     world.start()
-    world.give(events.RequestMade(id="1", verb="retry", round="night"))
-    protocols = {(run.stage, run.protocol) for run in facts_of(world, events.RunFinished)}
+    world.give(inputs.RequestMade(id="1", verb="retry", round="night"))
+    protocols = {(run.stage, run.protocol) for run in facts_of(world, facts.RunFinished)}
     assert len(protocols) == 4
-    assert facts_of(world, events.RoundFinished)[-1].outcome == "finished"
+    assert facts_of(world, facts.RoundFinished)[-1].outcome == "finished"

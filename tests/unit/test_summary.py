@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.evidence import Objective
-from scheduler.decide import events
+from scheduler.decide import facts
 from scheduler.decide.state import RoundState, State, fold
 from scheduler.report.summary import publish_summary, summary_markdown, summary_text
 from scheduler.rounds.paths import RoundPaths
@@ -21,7 +21,7 @@ from scheduler.rounds.round import PolicyChoice, Round, Task
 
 BOX_TITLE = "unmatched reading (not evidence)"
 SCORES = {"baseline": 0.5, "good": 0.53, "bad": 0.4908, "null": 0.5, "late": 0.52}
-Outcome = Callable[[events.RunIntended], dict[str, Any] | None]
+Outcome = Callable[[facts.RunIntended], dict[str, Any] | None]
 
 GOLDEN = """\
 ====================================================================================================
@@ -55,7 +55,7 @@ time: training 5.0 s on cpu, evaluation 0.5 s, start-up 0.4 s (7 % of all; 0.6 s
 """
 
 
-def scored(intended: events.RunIntended) -> dict[str, Any]:
+def scored(intended: facts.RunIntended) -> dict[str, Any]:
     """Everything gains 14 points from quick to medium; seeds differ by a little, variants by SCORES."""
     acc = SCORES[intended.config] + (0.14 if intended.stage == "medium" else 0.0)
     acc += 0.001 * ((intended.seed * len(intended.config)) % 3)
@@ -105,7 +105,7 @@ def test_unmatched_figures_stand_in_the_box_and_nowhere_else(
 ) -> None:
     scores = {"baseline": 0, **{f"v{index}": gain for index, gain in enumerate(gains)}}
 
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         thousandths = 400 + scores[intended.config] + (growth if intended.stage == "medium" else 0)
         return ok(thousandths / 1000)
 
@@ -141,7 +141,7 @@ def test_a_minimised_loss_is_shown_in_its_own_unit() -> None:
 
 
 def test_a_broken_variant_is_listed_with_class_message_remedy_and_folder() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         return failed("crash", "boom\ntraceback") if intended.config == "bad" else scored(intended)
 
     text = summary_text(played(outcome))
@@ -163,7 +163,7 @@ def test_a_parked_task_says_why_and_how_to_go_on() -> None:
 
 
 def test_a_variant_without_a_delta_is_held_with_its_reason() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         if intended.config == "bad":
             return {**ok(0.4), "status": "timed_out", "curve": [[7, 0.4]]}
         return scored(intended)
@@ -173,7 +173,7 @@ def test_a_variant_without_a_delta_is_held_with_its_reason() -> None:
 
 
 def test_a_delta_drawn_from_a_run_the_clock_ended_is_marked_as_a_speed_effect() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         if intended.config == "good":
             return {**ok(0.6, steps=5), "status": "timed_out"}
         return {**scored(intended), "curve": [[5, 0.5], [10, 0.5]]}
@@ -185,7 +185,7 @@ def test_a_delta_drawn_from_a_run_the_clock_ended_is_marked_as_a_speed_effect() 
 def test_totals_leave_cached_runs_out_of_the_time() -> None:
     state = State()
     for fact in play(scored, make_round()).facts:
-        if isinstance(fact, events.RunFinished) and fact.stage == "medium":
+        if isinstance(fact, facts.RunFinished) and fact.stage == "medium":
             fact = replace(fact, cached_from="older")
         state = fold(state, fact)
     text = summary_text(state.rounds["night"])
@@ -194,8 +194,8 @@ def test_totals_leave_cached_runs_out_of_the_time() -> None:
 
 
 def test_totals_count_attempts_that_were_lost() -> None:
-    facts = play(scored, make_round()).facts
-    in_flight = next(i for i, fact in enumerate(facts, start=1) if isinstance(fact, events.RunStarted))
+    played_out = play(scored, make_round()).facts
+    in_flight = next(i for i, fact in enumerate(played_out, start=1) if isinstance(fact, facts.RunStarted))
     world = World(scored, crash_after=in_flight, recovers_results=False)
     world.start()
     with pytest.raises(Crash):
@@ -208,7 +208,7 @@ def test_totals_count_attempts_that_were_lost() -> None:
 
 
 def test_runs_of_an_abandoned_batch_size_are_neither_baseline_nor_in_the_box() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         if intended.stage == "medium" and intended.bsz == 64 and intended.config == "good":
             return failed("oom", "CUDA out of memory")
         run = scored(intended)
@@ -226,7 +226,7 @@ def test_an_unfinished_round_says_so() -> None:
     state = State()
     for fact in play(scored, made).facts:
         state = fold(state, fact)
-        if isinstance(fact, events.TaskFinished):
+        if isinstance(fact, facts.TaskFinished):
             break
     text = summary_text(state.rounds["night"])
     assert "\nin progress; verdicts: 1 INCONCLUSIVE, 1 SUGGESTIVE\n" in text
@@ -265,7 +265,7 @@ def test_markdown_takes_a_title_as_text() -> None:
 
 
 def test_lines_fit_a_terminal_where_names_allow() -> None:
-    def outcome(intended: events.RunIntended) -> dict[str, Any]:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
         return scored(intended) if intended.config != "late" else failed("nan", "loss is nan")
 
     made: Task = task(variants=("good", "bad", "null", "late"), seeds=tuple(range(9)))

@@ -1,0 +1,146 @@
+"""What was seen, and is not recorded? Inputs wake the decisions; what follows from them is a fact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scheduler.decide.facts import Fact
+
+DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "exit", "backoff"]
+#: why the daemon ended a worker; "leftover": it had finished its run and did not go
+EndedBy = Literal["time_budget", "hung", "cancelled", "shutdown", "leftover"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPrepared:
+    """A worker has prepared its run and waits at the gate."""
+
+    attempt_id: str
+    pid: int
+    start_time: float
+    boot_id: str
+    #: {source, data, versions, parts} as the worker sees them now
+    identity: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvaluated:
+    """A worker reached an evaluation point."""
+
+    attempt_id: str
+    step: int
+    loss: float | None
+    acc: float | None
+    value: float | None
+    train_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerBeat:
+    """A worker is alive."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlinePassed:
+    """Time that was given to a worker is up."""
+
+    #: the attempt; for "backoff", "<round>/<task>"
+    attempt_id: str
+    #: "prepare": it should have reached its gate; "time_budget": it should have ended the run itself;
+    #: "heartbeat": nothing was heard; "exit": it had finished and should have gone; "backoff": a task may
+    #: try again
+    kind: DeadlineKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A worker said how its run ended (the content of result.json), or could not even prepare it."""
+
+    attempt_id: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerEnded:
+    """A worker's process tree is gone, all of it, and reaped."""
+
+    attempt_id: str
+    #: exit status, negative for a signal
+    returncode: int
+    #: pids that could not be killed (D state)
+    survivors: tuple[int, ...] = ()
+    #: why the daemon ended it; None when it ended by itself
+    ended_by: EndedBy | None = None
+    #: last lines of its output, for an error nobody reported
+    output_tail: str = ""
+    #: what the device still holds although the processes are gone, in words; None when it is clean
+    kept_memory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecChecked:
+    """A dropped file has been read, parsed and validated in children."""
+
+    file: str
+    sha256: str
+    suffix: str
+    #: Round.to_json(), when there are no problems
+    spec: Mapping[str, Any] | None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestMade:
+    """A person asked for something through `queue/control/`."""
+
+    id: str
+    verb: Literal["pause", "resume", "drain", "cancel", "retry"]
+    round: str | None = None
+    task: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateChanged:
+    """What the daemon sees around it: None where nothing forbids a start, else the reason to wait."""
+
+    #: "gpu", "disk", "window"
+    source: str
+    wait_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutdownRequested:
+    """SIGTERM or SIGINT: stop the run in progress, lose nothing, end."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """The records have been replayed; what was in flight is now decided."""
+
+    #: result.json by attempt id, of runs that finished unheard
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: seconds from its start to its last sign of life, by attempt id
+    wall_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+Input = (
+    WorkerPrepared
+    | RunEvaluated
+    | WorkerBeat
+    | DeadlinePassed
+    | RunResult
+    | WorkerEnded
+    | SpecChecked
+    | RequestMade
+    | GateChanged
+    | ShutdownRequested
+    | Recovered
+)
+Event = Fact | Input

@@ -1,0 +1,101 @@
+"""A fact comes back from its record as it was, whatever its numbers, and older daemons read newer records."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from typing import Any
+
+import pytest
+
+from scheduler.decide import facts
+from scheduler.decide.codec import FACT_TYPES, event_name, from_record, to_fields
+from scheduler.effects.records import decode, encode
+from scheduler.rounds.identity import Device
+
+#: a telling value for a field, by its name; others go by their type
+BY_NAME: dict[str, Any] = {
+    "devices": (Device(id="cuda:0", name="a card", driver="1", threads=2),),
+    "curve": ((10, 0.25), (20, 0.5)),
+    "per_seed": ((0, -1.5), (7, 2.0)),
+    "problems": ("one", "two"),
+    "extra": {"exact": 0.5},
+    "max_steps": {"quick": 17},
+    "budget": {"max_steps": None, "time_budget_sec": 60.0},
+    "spec": {"id": "night", "note": "x" * 10_000},
+}
+BY_TYPE: dict[Any, Any] = {str: "text", int: 7, float: 0.5, bool: True}
+
+
+def sample(fact_type: type[Any], **changes: Any) -> Any:
+    """A fact of that kind with every field set."""
+    hints = typing.get_type_hints(fact_type)
+    values = {}
+    for field in dataclasses.fields(fact_type):
+        hint = hints[field.name]
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        plain = hint if hint in BY_TYPE else options[0] if options else hint
+        values[field.name] = BY_NAME.get(field.name, BY_TYPE.get(plain, plain))
+    return fact_type(**{**values, **changes})
+
+
+def through_the_disk(fact: Any) -> Any:
+    record = {"v": 1, "seq": 1, "ts": "2026-01-01T00:00:00Z", **to_fields(fact)}
+    return from_record(decode(encode(record)))
+
+
+@pytest.mark.parametrize("fact_type", FACT_TYPES.values(), ids=FACT_TYPES.keys())
+def test_every_kind_of_fact_comes_back_as_it_was(fact_type: type[Any]) -> None:
+    fact = sample(fact_type)
+    assert through_the_disk(fact) == fact
+
+
+def test_no_kind_of_fact_is_forgotten() -> None:
+    defined = {
+        kind
+        for kind in vars(facts).values()
+        if dataclasses.is_dataclass(kind)
+        and issubclass(kind, facts.RoundFact | facts.DaemonFact)  # type: ignore[arg-type]
+        and not any(
+            other is not kind and issubclass(other, kind)
+            for other in vars(facts).values()
+            if isinstance(other, type)
+        )
+    }
+    assert set(FACT_TYPES.values()) == defined
+
+
+def test_numbers_that_json_cannot_hold_come_back_as_numbers() -> None:
+    changes = {
+        "loss": math.nan,
+        "value": math.inf,
+        "acc": -math.inf,
+        "curve": ((1, math.inf),),
+        "extra": {"x": -math.inf},
+    }
+    back = through_the_disk(sample(facts.RunFinished, **changes))
+    assert math.isnan(back.loss)
+    assert (back.value, back.acc, back.curve, back.extra) == (
+        math.inf,
+        -math.inf,
+        ((1, math.inf),),
+        {"x": -math.inf},
+    )
+
+
+def test_a_rounds_spec_is_kept_whole_however_long_its_texts() -> None:
+    assert through_the_disk(sample(facts.RoundAccepted)).spec["note"] == "x" * 10_000
+
+
+def test_an_event_of_a_newer_version_changes_no_state() -> None:
+    assert from_record({"event": "moon_landed", "round": "night"}) is None
+
+
+def test_a_field_of_a_newer_version_is_left_out() -> None:
+    fact = sample(facts.TaskFinished)
+    assert from_record({**to_fields(fact), "mood": "good"}) == fact
+
+
+def test_events_are_named_in_snake_case() -> None:
+    assert event_name(facts.RunFinished) == "run_finished"
