@@ -40,8 +40,9 @@ from policies.evidence import Objective, Observation
 class Ledger:
     """What past rounds taught; frozen with the round."""
 
-    #: fitted noise by stage, in units of min_effect
-    noise: Mapping[str, NoisePrior] = field(default_factory=dict)
+    #: fitted noise, in units of min_effect; None where the cold start stays
+    quick: NoisePrior | None = None
+    medium: NoisePrior | None = None
     correlation: SeedCorrelation = field(default_factory=SeedCorrelation)
     effects: EffectPrior = DEFAULT_PRIOR
 
@@ -84,7 +85,7 @@ def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) 
     prior = noise_prior(
         "quick" if stage == task.quick else "medium",
         task.objective,
-        fitted=task.ledger.noise.get(stage),
+        fitted=task.ledger.quick if stage == task.quick else task.ledger.medium,
         baseline=own.baseline if own is not None else None,
     )
     return Knowledge(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from policies._assessment import Ledger, TaskRuns, progress, screened
@@ -10,7 +10,7 @@ from policies._delta import SeedPairs, compare, fit_correlation, pairs_of
 from policies._effect_prior import Reading, combined, refit
 from policies._looks import LookPlan
 from policies._posterior import medium_reading
-from policies._variance import MIN_SEEDS_FOR_SD, Spread, fit_noise, spread_of
+from policies._variance import MIN_SEEDS_FOR_SD, Spread, fit_noise, quick_from_medium, spread_of
 from policies.evidence import Objective
 
 
@@ -20,8 +20,9 @@ class Lesson:
 
     unit: str
     min_effect: float
-    #: within-config spread by stage
-    spreads: dict[str, Spread]
+    #: within-config spreads
+    quick: Spread
+    medium: Spread
     pairs: SeedPairs
     #: all that is known of each variant that was tried, pruned ones included
     readings: tuple[Reading, ...]
@@ -44,10 +45,8 @@ def lesson_of(task: TaskRuns, plan: LookPlan | None = None, failed: Collection[s
     return Lesson(
         unit=task.objective.unit,
         min_effect=task.objective.min_effect,
-        spreads={
-            task.quick: _quick_spread(task),
-            task.medium: spread_of([baseline, *(each.variant for each in comparisons.values())]),
-        },
+        quick=_quick_spread(task),
+        medium=spread_of([baseline, *(each.variant for each in comparisons.values())]),
         pairs=sum((pairs_of(each) for each in comparisons.values()), SeedPairs()),
         readings=tuple(combined(each) for each in readings.values() if each),
         confirmed=len(confirmed.keys() & readings.keys()),
@@ -61,13 +60,14 @@ def learnt(lessons: Sequence[Lesson], objective: Objective) -> Ledger:
     the cold start stays.
     """
     kin = [each for each in lessons if each.unit == objective.unit]
-    noise = {}
-    for stage in sorted({stage for each in kin for stage in each.spreads}):
-        fitted = fit_noise(list(_rescaled(kin, stage, objective)))
-        if fitted is not None:
-            noise[stage] = fitted
+    scales = [(each.min_effect / objective.min_effect) ** 2 for each in kin]
+    quick = fit_noise([_scaled(each.quick, scale) for each, scale in zip(kin, scales, strict=True)])
+    medium = fit_noise([_scaled(each.medium, scale) for each, scale in zip(kin, scales, strict=True)])
+    if quick is None and medium is not None:
+        quick = quick_from_medium(medium)
     return Ledger(
-        noise=noise,
+        quick=quick,
+        medium=medium,
         correlation=fit_correlation(sum((each.pairs for each in lessons), SeedPairs())),
         effects=refit(
             [reading for each in lessons for reading in each.readings],
@@ -85,8 +85,5 @@ def _quick_spread(task: TaskRuns) -> Spread:
     return spread_of([own.baseline])
 
 
-def _rescaled(lessons: Iterable[Lesson], stage: str, objective: Objective) -> Iterable[Spread]:
-    """The spreads of a stage in units of another min_effect."""
-    for each in lessons:
-        spread = each.spreads.get(stage, Spread())
-        yield Spread(ss=spread.ss * (each.min_effect / objective.min_effect) ** 2, df=spread.df)
+def _scaled(spread: Spread, factor: float) -> Spread:
+    return Spread(ss=spread.ss * factor, df=spread.df)

@@ -18,6 +18,8 @@ from policies.evidence import Objective
 DEFAULT_DISCORDANCE = 0.10
 #: tasks the ledger must hold before its fit replaces the cold start: with fewer, d0 is anyone's guess
 MIN_TASKS_TO_FIT = 10
+#: what a ledger may be worth at most: a task may always be noisier than all before it, and its runs must tell
+MAX_PRIOR_DF = 8.0
 #: seeds from which a baseline alone tells the noise of a task
 MIN_SEEDS_FOR_SD = 3
 
@@ -136,13 +138,19 @@ def moderated(spread: Spread, prior: NoisePrior, floor: float = 0.0) -> Noise:
 def fit_noise(spreads: Sequence[Spread]) -> NoisePrior | None:
     """s0 and d0 over the tasks of a ledger, by the method of moments on log s^2; None for too few tasks.
 
-    d0 is never more than all the degrees of freedom it was learnt from.
+    d0 is never more than all the degrees of freedom it was learnt from, nor than MAX_PRIOR_DF.
     """
     known = [spread for spread in spreads if spread.df > 0 and spread.ss > 0]
     if len(known) < MIN_TASKS_TO_FIT:
         return None
     variance, df = fit_scaled_f([each.ss / each.df for each in known], [each.df for each in known])
-    return NoisePrior(sd=math.sqrt(variance), df=min(df, float(sum(each.df for each in known))))
+    return NoisePrior(sd=math.sqrt(variance), df=min(df, MAX_PRIOR_DF, float(sum(each.df for each in known))))
+
+
+def quick_from_medium(medium: NoisePrior) -> NoisePrior:
+    """What a ledger of medium runs tells of quick, where quick repeats too few seeds to be fitted."""
+    ratio = COLD_START["quick"].sd / COLD_START["medium"].sd
+    return NoisePrior(sd=medium.sd * ratio, df=medium.df, is_measured=medium.is_measured)
 
 
 def fit_scaled_f(variances: Sequence[float], dfs: Sequence[float]) -> tuple[float, float]:

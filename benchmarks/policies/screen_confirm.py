@@ -24,6 +24,7 @@ from policies._variance import (
     fit_noise,
     moderated,
     noise_prior,
+    quick_from_medium,
     spread_of,
 )
 from policies._verdict import Confirmation, Evidence, judge
@@ -190,8 +191,10 @@ def _calibrated(candidates: int, looks: int, alpha: float) -> float:
 
 
 def _knowledge(seen: SimulatedRound, stage: str, ledger: GrowingLedger | None) -> Knowledge:
-    """The ledger tells the noise of medium; quick repeats too few seeds to be fitted."""
-    fitted = ledger.noise if ledger is not None and stage == "medium" else None
+    """The ledger tells the noise of medium; quick repeats too few seeds to be fitted by itself."""
+    fitted = ledger.noise if ledger is not None else None
+    if fitted is not None and stage == "quick":
+        fitted = quick_from_medium(fitted)
     return Knowledge(
         noise=noise_prior(stage, OBJECTIVE, fitted=fitted),
         floor=eval_variance(OBJECTIVE, seen.examples),

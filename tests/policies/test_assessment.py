@@ -203,9 +203,7 @@ def test_in_another_unit_a_guess_rejects_nothing() -> None:
 
 
 def test_the_ledger_is_what_is_known_beforehand() -> None:
-    ledger = Ledger(
-        noise={"medium": NoisePrior(sd=0.4, df=12.0)}, effects=EffectPrior(parts=(Part(1.0, 0.0, 0.25),))
-    )
+    ledger = Ledger(medium=NoisePrior(sd=0.4, df=12.0), effects=EffectPrior(parts=(Part(1.0, 0.0, 0.25),)))
     task = replace(GOOD_AND_NOT, ledger=ledger)
     assert knowledge(task, "medium").noise == NoisePrior(sd=0.4, df=12.0)
     assert knowledge(task, "quick").noise == NoisePrior(sd=2.2, df=4.0)

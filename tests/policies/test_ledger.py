@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from policies._assessment import TaskRuns
+from policies._assessment import Ledger, TaskRuns
 from policies._delta import SeedCorrelation, SeedPairs
 from policies._effect_prior import DEFAULT_PRIOR, Reading
 from policies._ledger import Lesson, learnt, lesson_of
@@ -51,8 +51,8 @@ TASK = TaskRuns(
 def test_a_lesson_is_learnt_from_fresh_seeds_and_every_variant() -> None:
     lesson = lesson_of(TASK, PLAN)
     both = spread_of([{1: 52.0, 2: 54.0, 3: 50.0}, {1: 53.0, 2: 54.0}])
-    assert lesson.spreads["medium"].ss == pytest.approx(both.ss)
-    assert lesson.spreads["medium"].df == both.df == 3
+    assert lesson.medium.ss == pytest.approx(both.ss)
+    assert lesson.medium.df == both.df == 3
     assert lesson.pairs.pairs == 2
     assert (len(lesson.readings), lesson.confirmed) == (2, 1)
     assert lesson.readings[0].sd < lesson.readings[1].sd
@@ -60,7 +60,7 @@ def test_a_lesson_is_learnt_from_fresh_seeds_and_every_variant() -> None:
 
 def test_a_task_without_a_confirm_set_teaches_by_its_screening() -> None:
     lesson = lesson_of(TASK)
-    assert lesson.spreads["medium"] == Spread()
+    assert lesson.medium == Spread()
     assert (len(lesson.readings), lesson.confirmed) == (2, 0)
 
 
@@ -68,7 +68,7 @@ def test_a_task_without_a_confirm_set_teaches_by_its_screening() -> None:
 def test_quick_noise_is_learnt_from_three_seeds_on(seeds: int, df: int) -> None:
     quick = [run("baseline", "quick", slot, 0.5 + slot / 100) for slot in range(seeds)]
     lesson = lesson_of(replace(TASK, baseline=(*TASK.baseline[1:], *quick)))
-    assert lesson.spreads["quick"].df == df
+    assert lesson.quick.df == df
 
 
 def test_a_leak_teaches_no_effect() -> None:
@@ -88,7 +88,8 @@ def lessons(count: int, *, unit: str = "pp", sd: float = 3.0, min_effect: float 
         Lesson(
             unit=unit,
             min_effect=min_effect,
-            spreads={"medium": Spread(ss=sum(draw.gauss(0, sd) ** 2 for _ in range(6)), df=6)},
+            quick=Spread(),
+            medium=Spread(ss=sum(draw.gauss(0, sd) ** 2 for _ in range(6)), df=6),
             pairs=SeedPairs(products=2.0, variant_ss=4.0, baseline_ss=4.0, pairs=4),
             readings=tuple(Reading(value=draw.gauss(0, 1.0), sd=1.0) for _ in range(8)),
             confirmed=2,
@@ -99,24 +100,28 @@ def lessons(count: int, *, unit: str = "pp", sd: float = 3.0, min_effect: float 
 
 def test_an_empty_ledger_is_the_cold_start() -> None:
     ledger = learnt([], PP)
-    assert (ledger.noise, ledger.correlation, ledger.effects) == ({}, SeedCorrelation(), DEFAULT_PRIOR)
+    assert ledger == Ledger(quick=None, medium=None, correlation=SeedCorrelation(), effects=DEFAULT_PRIOR)
 
 
 def test_a_ledger_tells_noise_luck_and_effects() -> None:
     ledger = learnt(lessons(40), PP)
-    assert ledger.noise["medium"].sd == pytest.approx(3.0, rel=0.15)
+    assert ledger.medium is not None
+    assert ledger.medium.sd == pytest.approx(3.0, rel=0.15)
+    assert ledger.quick is not None
+    assert ledger.quick.sd == pytest.approx(ledger.medium.sd * 2.2 / 1.7)
     assert ledger.correlation.rho == pytest.approx(0.5)
     assert ledger.correlation.theta == pytest.approx(0.5 * 160 / 180)
     assert ledger.effects.parts[0].weight > 0.7
 
 
 def test_noise_is_learnt_from_tasks_of_one_unit() -> None:
-    assert learnt(lessons(40, unit="nat"), PP).noise == {}
+    assert learnt(lessons(40, unit="nat"), PP).medium is None
 
 
 def test_noise_is_told_in_the_min_effect_of_the_task() -> None:
-    told = learnt(lessons(40, min_effect=0.5), PP).noise["medium"].sd
-    assert told == pytest.approx(1.5, rel=0.15)
+    told = learnt(lessons(40, min_effect=0.5), PP).medium
+    assert told is not None
+    assert told.sd == pytest.approx(1.5, rel=0.15)
 
 
 def test_the_effects_of_a_young_ledger_are_the_default() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies._variance import (
+    MAX_PRIOR_DF,
     MIN_TASKS_TO_FIT,
     NoisePrior,
     Spread,
@@ -19,6 +20,7 @@ from policies._variance import (
     fit_scaled_f,
     moderated,
     noise_prior,
+    quick_from_medium,
     spread_of,
     trigamma_inverse,
 )
@@ -59,7 +61,7 @@ def test_variances_that_differ_by_chance_alone_have_an_infinite_prior_df() -> No
     assert variance == pytest.approx(4.0 * math.exp(0.5772156649), rel=1e-9)
 
 
-@pytest.mark.parametrize(("sd", "d0"), [(1.7, 4.0), (0.5, 10.0)])
+@pytest.mark.parametrize(("sd", "d0"), [(1.7, 4.0), (0.5, 6.0)])
 def test_the_fit_recovers_what_the_variances_were_drawn_from(sd: float, d0: float) -> None:
     draw = random.Random(5)
     spreads = []
@@ -79,10 +81,16 @@ def test_a_young_ledger_is_not_fitted() -> None:
     assert fit_noise(spreads) is not None
 
 
-def test_a_fit_is_never_surer_than_the_runs_it_was_learnt_from() -> None:
-    fitted = fit_noise([Spread(ss=2.0, df=2)] * MIN_TASKS_TO_FIT)
+def test_a_fit_leaves_a_task_room_to_be_noisier_than_all_before() -> None:
+    fitted = fit_noise([Spread(ss=20.0, df=20)] * 30)
     assert fitted is not None
-    assert fitted.df == 2 * MIN_TASKS_TO_FIT
+    assert fitted.df == MAX_PRIOR_DF
+
+
+def test_quick_is_as_much_noisier_as_it_usually_is() -> None:
+    quick = quick_from_medium(NoisePrior(sd=1.7, df=3.0))
+    assert quick.sd == pytest.approx(2.2)
+    assert quick.df == 3.0
 
 
 def test_the_spread_is_within_configs_and_not_between_them() -> None:
