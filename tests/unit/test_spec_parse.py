@@ -52,7 +52,7 @@ UNREADABLE = [
     (".json", b"[" * 100_000, "nested more than 16 levels deep"),
     (".json", b'{"a":' * 50_000, "nested more than 16 levels deep"),
     (".json", b"round = 1", "line 1, column 1: not JSON"),
-    (".json", b'{"a": 1,}', "line 1, column 9: not JSON"),
+    (".json", b'{"a": 1,}', "not JSON"),
     (".json", b'{"a": 1}\n{"b": 2}', "line 2, column 1: not JSON: Extra data"),
     (".json", b"[]", "the file must hold one JSON object (found [])"),
     (".json", b'"x"', 'the file must hold one JSON object (found "x")'),
