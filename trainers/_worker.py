@@ -262,7 +262,7 @@ def _require_unchanged(expected: Mapping[str, Any] | None, found: Mapping[str, A
     if changed := _identity.changes(expected, found):
         raise DataError(
             f"{', '.join(changed)} changed since the round was accepted (trainer {name});"
-            " submit the round again to use the new version"
+            " submit the round under another id to use the new version"
         )
 
 

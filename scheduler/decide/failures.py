@@ -54,7 +54,7 @@ RULES: dict[str, Rule] = {
     "data": Rule(
         tries=1,
         then="park",
-        remedy="put right what the message names, then retry; a changed file needs the round submitted anew",
+        remedy="put right what the message names, then retry; a changed file needs a round of another id",
     ),
     "network": Rule(
         tries=0, then="park", remedy="check the network, or point the task at local files, then retry"
