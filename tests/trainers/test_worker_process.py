@@ -338,7 +338,7 @@ def test_a_run_on_anything_but_what_was_accepted_is_refused(
         later.close()
     assert failure["class"] == "data"
     assert failure["message"].startswith(f"{changed} changed since the round was accepted")
-    assert "submit the round again" in failure["message"]
+    assert "submit the round under another id" in failure["message"]
 
 
 def test_a_worker_runs_the_code_that_it_loaded(worker: Worker, home: Path) -> None:
