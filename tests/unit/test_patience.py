@@ -1,0 +1,50 @@
+"""A full disk is waited out and told once; anything else, and an end, is not waited for."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from scheduler.effects import patience
+from scheduler.effects.patience import Patience
+from scheduler.effects.records import DiskFullError
+from scheduler.rounds.errors import RecordsWriteError
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "RETRY_SECONDS", 0.0)
+
+
+class Disk:
+    """Fails as often as told, then works."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+
+    def write(self) -> str:
+        if self.failures:
+            raise self.failures.pop(0)
+        return "written"
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "no space"), OSError(errno.EDQUOT, "quota"), DiskFullError("no space")]
+)
+def test_an_effect_is_tried_again_until_there_is_room_and_that_is_told_once(failure: Exception) -> None:
+    told: list[str] = []
+    disk = Disk(failure, failure, failure)
+    assert Patience(told.append, lambda: True).on_full_disk(disk.write) == "written"
+    [words] = told
+    assert "free some space" in words
+
+
+def test_another_error_is_not_waited_for() -> None:
+    with pytest.raises(PermissionError):
+        Patience(print, lambda: True).on_full_disk(Disk(PermissionError(errno.EACCES, "no")).write)
+
+
+def test_a_daemon_that_was_told_to_stop_does_not_wait_for_space() -> None:
+    with pytest.raises(RecordsWriteError, match="told to stop"):
+        Patience(print, lambda: False).on_full_disk(Disk(OSError(errno.ENOSPC, "no space")).write)
