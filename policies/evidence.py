@@ -144,13 +144,6 @@ class Hold:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopRun:
-    """End a run at its current evaluation."""
-
-    reason: str
-
-
 Decision = Prune | Promote | Hold
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from policies.evidence import Observation
 from scheduler.decide import facts, inputs
 from scheduler.rounds.identity import Device, RunKey
-from scheduler.rounds.round import BASELINE, Budget, Round, Task
+from scheduler.rounds.round import Budget, Round, Task
 
 #: key of the attempts at probing a task
 PROBE_STAGE, PROBE_CONFIG = "probe", "bsz"
@@ -320,8 +320,3 @@ def open_attempt(state: State, attempt_id: str) -> Attempt | None:
 def is_spare(state: State, attempt_id: str) -> bool:
     """Whether what is heard of that name comes from the spare."""
     return state.live.spare is not None and state.live.spare.attempt_id == attempt_id
-
-
-def configs(task: Task) -> tuple[str, ...]:
-    """Baseline first, then the variants in file order."""
-    return (BASELINE, *(variant.name for variant in task.variants))

@@ -119,10 +119,6 @@ class Spool:
             return None
         return reject(self._home.queue / name, self._home.rejected, why_text)
 
-    def restore(self) -> list[Path]:
-        """The files in `active/`, for a daemon that starts."""
-        return sorted(path for path in self._home.active.iterdir() if is_candidate(path.name))
-
     def _look(
         self, path: Path, status: os.stat_result, sighting: _Sighting, now: float
     ) -> Arrival | Unreadable | None:
