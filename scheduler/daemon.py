@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TextIO
 
 from scheduler.decide import actions as act
@@ -33,6 +32,7 @@ from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.lock import DeviceLock, HomeLock
 from scheduler.effects.patience import Patience
 from scheduler.effects.performer import Performer
+from scheduler.effects.process_tree import boot_id
 from scheduler.effects.reception import Reception, SpecReturned
 from scheduler.effects.recovery import Recovery, recovered, replay
 from scheduler.effects.reporting import Reporting
@@ -227,9 +227,10 @@ class Daemon:
 
     def _end_orphans(self) -> None:
         """Kill what an earlier daemon started and did not end: nothing unrecorded may use the device."""
+        this_boot = boot_id()
         for _, _, attempt in open_attempts(self._state):
             started = attempt.started
-            if started is not None and started.boot_id == _boot_id():
+            if started is not None and started.boot_id == this_boot:
                 self._workers.end_orphan(started.pid, started.start_time, attempt.id)
 
     def _finish_moves(self) -> None:
@@ -244,7 +245,7 @@ class Daemon:
 
     def _record_start(self) -> None:
         started = facts.DaemonStarted(
-            pid=os.getpid(), version=version("roundhouse"), boot_id=_boot_id(), devices=(self._device,)
+            pid=os.getpid(), version=version("roundhouse"), boot_id=boot_id(), devices=(self._device,)
         )
         self._perform((act.Record(fact=started),))
 
@@ -345,7 +346,3 @@ class Daemon:
         self._exit = reason
         self._books.write(facts.DaemonStopped(reason=reason))
         self._log.line(f"STOP {reason}")
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

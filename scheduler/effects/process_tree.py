@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -17,6 +18,11 @@ from trainers._wire import ATTEMPT_VARIABLE
 
 #: a start time is computed from the boot time, which the clock's adjustment moves a little
 START_TIME_TOLERANCE_SECONDS = 2.0
+
+
+def boot_id() -> str:
+    """Names this boot of the machine: with it, a pid and a start time name one process for ever."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def start_time_of(pid: int) -> float:

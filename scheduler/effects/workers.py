@@ -23,7 +23,7 @@ from scheduler.decide.inputs import (
     WorkerPrepared,
 )
 from scheduler.effects import process_tree
-from scheduler.effects.process_tree import ProcessTree
+from scheduler.effects.process_tree import ProcessTree, boot_id
 from scheduler.effects.worker_process import KILL_SECONDS, WorkerProcess
 from scheduler.rounds.paths import HomePaths
 from trainers._failures import failure_of
@@ -53,7 +53,7 @@ class Workers:
         self._home = home
         self._environment = dict(environment)
         self._grace_seconds = grace_seconds
-        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._boot_id = boot_id()
         self._lock = threading.Lock()
         self._workers: dict[str, WorkerProcess] = {}
         self._watchers: dict[str, threading.Thread] = {}
