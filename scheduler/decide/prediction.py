@@ -60,15 +60,15 @@ def _likely_value(state: State, task: TaskState, attempt: Attempt) -> float | No
     if attempt.intended.stage == task.task.stages[-1].name:
         return reference.value  # after the last stage the same follows, whatever the value
     worker = state.live.workers.get(attempt.id)
-    seen = [e for e in worker.evaluations if e.value is not None] if worker is not None else []
+    seen = reversed(worker.evaluations) if worker is not None else ()
+    last = next((evaluation for evaluation in seen if evaluation.value is not None), None)
     steps = attempt.intended.budget["max_steps"]
     if steps is None:
         return _worst(task)
-    if not seen or seen[-1].step < TELLING_SHARE * steps:
+    if last is None or last.value is None or last.step < TELLING_SHARE * steps:
         return None
-    at_step = dict(reference.curve).get(seen[-1].step)
-    latest = seen[-1].value
-    return None if at_step is None or latest is None else reference.value + latest - at_step
+    at_step = dict(reference.curve).get(last.step)
+    return None if at_step is None else reference.value + last.value - at_step
 
 
 def _worst(task: TaskState) -> float:
