@@ -7,7 +7,6 @@ on stdout {"tasks": [{"name", "problems": [{"config", "field", "message"}], "con
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import sys
@@ -148,10 +147,7 @@ def _message_of(detail: Mapping[str, Any], config_type: type[TrainerConfig]) -> 
 
 @functools.cache
 def _unknown(field: str, config_type: type[TrainerConfig]) -> str:
-    known = list(config_type.model_fields)
-    nearest = difflib.get_close_matches(field, known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-    return f"unknown field {field!r}; {hint}"
+    return f"unknown field {field!r}; {_registry.hint(field, list(config_type.model_fields))}"
 
 
 def _once_for_the_task(problems: list[Problem], names: tuple[str, ...]) -> list[Problem]:

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -62,10 +63,14 @@ def source(name: str, home: Path) -> Path:
         )
     if found := shipped or own:
         return found
-    known = names(home)
+    words = hint(name, names(home))
+    raise UnknownTrainerError(f"no trainer {name!r}: {words} (your own go into {home / 'trainers'})")
+
+
+def hint(name: str, known: Sequence[str]) -> str:
+    """The known name that is most like `name`, or else all of them."""
     nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-    raise UnknownTrainerError(f"no trainer {name!r}: {hint} (your own go into {home / 'trainers'})")
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
 
 
 def _shipped_folder() -> Path:
