@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.failures import Limits, backoff_seconds
 from scheduler.decide.inputs import DeadlineKind
 from scheduler.decide.state import PROBE_STAGE, Spare, State, open_attempt
+from scheduler.rounds.round import Task
 
 #: what a worker that has finished may take to exit
 EXIT_SECONDS = 10.0
@@ -69,10 +74,7 @@ def start_if_free(state: State) -> tuple[Action, ...]:
             continue  # it is being ended
         started = facts.RunStarted(
             round=attempt.intended.round,
-            task=attempt.intended.task,
-            stage=attempt.intended.stage,
-            config=attempt.intended.config,
-            seed=attempt.intended.seed,
+            **asdict(attempt.intended.key),
             attempt=attempt.intended.attempt,
             device=worker.device,
             pid=worker.prepared.pid,
@@ -86,21 +88,24 @@ def start_if_free(state: State) -> tuple[Action, ...]:
 
 def start(state: State, intended: facts.RunIntended) -> act.StartWorker:
     """A worker of its own for a run."""
-    task = state.rounds[intended.round].tasks[intended.task]
+    task = state.rounds[intended.round].tasks[intended.task].task
     is_probe = intended.stage == PROBE_STAGE
-    name = task.task.costliest if is_probe else intended.config
-    return act.StartWorker(
-        intended=intended, task=task.task, config=task.task.variant(name).config, is_probe=is_probe
-    )
+    config = _config_of(task, intended)
+    return act.StartWorker(intended=intended, task=task, config=config, is_probe=is_probe)
+
+
+def _config_of(task: Task, intended: facts.RunIntended) -> Mapping[str, Any]:
+    """The arguments an attempt is prepared with; a probe takes the costliest."""
+    name = task.costliest if intended.stage == PROBE_STAGE else intended.config
+    return task.variant(name).config
 
 
 def _open_gate(state: State, started: facts.RunStarted, limits: Limits) -> tuple[Action, ...]:
     task = state.rounds[started.round].tasks[started.task]
     intended = task.attempts[started.key][-1].intended
-    name = task.task.costliest if started.stage == PROBE_STAGE else started.config
     seconds = float(intended.budget["time_budget_sec"]) + limits.kill_margin_seconds
     return (
-        act.OpenGate(started=started, intended=intended, config=task.task.variant(name).config),
+        act.OpenGate(started=started, intended=intended, config=_config_of(task.task, intended)),
         deadline(started.attempt_id, "time_budget", seconds),
     )
 

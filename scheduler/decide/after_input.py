@@ -30,9 +30,8 @@ def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Acti
         case inputs.RequestMade():
             return _after_request(state, event)
         case inputs.ShutdownRequested():
-            spare = state.live.spare
-            ending = {*state.live.workers, *([spare.attempt_id] if spare is not None else [])}
-            return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in sorted(ending))
+            ending = dict.fromkeys(state.live.attempt_ids)  # a spare may be leaving under a worker's name
+            return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in ending)
         case inputs.GateChanged(source="gpu", wait_reason=None):
             return tuple(act.Record(fact=facts.GpuCleared(device=device)) for device in state.dirty)
         case inputs.Recovered():
@@ -42,7 +41,7 @@ def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Acti
 
 def after_worker(before: State, state: State, event: inputs.WorkerEnded) -> tuple[Action, ...]:
     """The end of the run, if its worker did not tell it; a device that could not be emptied is dirty."""
-    if before.live.spare is not None and before.live.spare.attempt_id == event.attempt_id:
+    if is_spare(before, event.attempt_id):
         return _after_spare(state, event)
     worker = before.live.workers.get(event.attempt_id)
     actions: tuple[Action, ...] = (act.CancelDeadlines(attempt_id=event.attempt_id),)
@@ -127,8 +126,8 @@ def _reject(event: inputs.SpecChecked, problems: tuple[str, ...]) -> tuple[Actio
 
 def _after_request(state: State, event: inputs.RequestMade) -> tuple[Action, ...]:
     """The facts a request leads to, and the answer to the person who made it."""
-    facts, answer = _granted(state, event)
-    return (*(act.Record(fact=fact) for fact in facts), act.DiscardRequest(id=event.id, answer=answer))
+    granted, answer = _granted(state, event)
+    return (*(act.Record(fact=fact) for fact in granted), act.DiscardRequest(id=event.id, answer=answer))
 
 
 def _granted(state: State, event: inputs.RequestMade) -> tuple[tuple[facts.Fact, ...], str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from scheduler.decide.codec import NON_FINITE
-from scheduler.decide.facts import RunFinished, RunIntended
+from scheduler.decide.facts import AssignmentFact, RunFinished, RunIntended
 from scheduler.decide.inputs import RunEvaluated, WorkerEnded
 
 #: fields that a worker's result and the fact share by name
@@ -34,10 +35,10 @@ def reported_end(
 ) -> RunFinished:
     """The end that a worker reported in its result."""
     failure = result.get("failure") or {}
-    fields = {name: _number(result[name]) for name in _REPORTED if name in result}
+    reported = {name: _number(result[name]) for name in _REPORTED if name in result}
     return RunFinished(
-        **_common(intended, bsz=result.get("bsz", intended.bsz)),
-        **fields,
+        **(_assignment(intended) | {"bsz": result.get("bsz", intended.bsz)}),
+        **reported,
         status=result["status"],
         extra={name: _number(number) for name, number in (result.get("extra") or {}).items()},
         curve=tuple((step, _number(number)) for step, number in result.get("curve") or ()),
@@ -54,7 +55,7 @@ def unreported_end(
     status, failure_class, error = _how_it_went(ended)
     last = evaluations[-1] if evaluations and status == "timed_out" else None
     return RunFinished(
-        **_common(intended, bsz=intended.bsz),
+        **_assignment(intended),
         status=status,
         failure_class=failure_class,
         error=error,
@@ -70,7 +71,7 @@ def unreported_end(
 def lost_end(intended: RunIntended, wall_seconds: float | None) -> RunFinished:
     """The end of a run that was in flight when the daemon ended."""
     return RunFinished(
-        **_common(intended, bsz=intended.bsz),
+        **_assignment(intended),
         status="lost",
         failure_class="lost",
         error="the daemon ended while the run was in flight",
@@ -86,22 +87,9 @@ def error_text(failure: Mapping[str, Any]) -> str | None:
     return message if not text or text.strip() == message.strip() else f"{message}\n{text}"
 
 
-def _common(intended: RunIntended, bsz: int | None) -> dict[str, Any]:
-    return {
-        "round": intended.round,
-        "task": intended.task,
-        "stage": intended.stage,
-        "config": intended.config,
-        "seed": intended.seed,
-        "attempt": intended.attempt,
-        "slot": intended.slot,
-        "device": intended.device,
-        "bsz": bsz,
-        "budget": intended.budget,
-        "protocol": intended.protocol,
-        "content_key": intended.content_key,
-        "run_dir": intended.run_dir,
-    }
+def _assignment(intended: RunIntended) -> dict[str, Any]:
+    """What the end of a run repeats of its intent."""
+    return {f.name: getattr(intended, f.name) for f in fields(AssignmentFact)}
 
 
 def _how_it_went(ended: WorkerEnded) -> tuple[Any, str | None, str | None]:

@@ -94,8 +94,8 @@ class AttemptFact(RoundFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunIntended(AttemptFact):
-    """A worker is about to be made for this run."""
+class AssignmentFact(AttemptFact):
+    """A fact that tells all of what an attempt was asked to do."""
 
     slot: int
     device: str
@@ -106,6 +106,11 @@ class RunIntended(AttemptFact):
     content_key: str
     #: folder of the attempt below the round's `runs/`
     run_dir: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIntended(AssignmentFact):
+    """A worker is about to be made for this run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,17 +127,10 @@ class RunStarted(AttemptFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFinished(AttemptFact):
+class RunFinished(AssignmentFact):
     """A run ended, one way or another. Carries all that its users parse."""
 
     status: Outcome
-    slot: int
-    device: str
-    bsz: int | None
-    budget: Mapping[str, Any]
-    protocol: str
-    content_key: str
-    run_dir: str
     #: the objective's metric at the last evaluation, raw
     value: float | None = None
     acc: float | None = None
@@ -159,6 +157,11 @@ class RunFinished(AttemptFact):
     cached_from: str | None = None
     #: True when the result was found on disk after the daemon had been down
     is_recovered: bool = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended in a failure, its own or of what runs it."""
+        return self.status in ("failed", "lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,10 +90,6 @@ class Over:
 
     run: RunFinished
 
-    @property
-    def is_failure(self) -> bool:
-        return self.run.status in ("failed", "lost")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
@@ -123,7 +119,7 @@ def standing(task: TaskState, attempts: tuple[Attempt, ...], ever: int, limits: 
         return InFlight(attempt=attempts[-1])
     if last.status == "cancelled":
         return Again(attempt=ever + 1)
-    if last.status not in ("failed", "lost"):
+    if not last.has_failed:
         return Over(run=last)
     return _after_failure(task, attempts, last, ever, limits)
 

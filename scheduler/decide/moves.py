@@ -34,7 +34,7 @@ def parked(run: facts.RunFinished, reason: str, remedy: str) -> facts.TaskParked
 
 def how_it_failed(run: facts.RunFinished) -> str:
     """`failed (crash): message`, or how else a run ended without a value."""
-    if run.status in ("failed", "lost"):
+    if run.has_failed:
         return f"failed ({run.failure_class}): {first_line(run.error)}"
     return f"was ended by its time budget of {run.budget['time_budget_sec']:g} s before its first evaluation"
 

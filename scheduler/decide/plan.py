@@ -54,7 +54,7 @@ def _round_move(state: State, current: RoundState, limits: Limits) -> Move:
             continue
         move = TaskPlan.of(state, current, task, limits).next_move()
         if isinstance(move, facts.RunIntended):
-            wait = _why_no_start(state, move.device)
+            wait = why_no_start(state, move.device)
             return move if wait is None else Wait(reason=wait, needs_device=True)
         return replace(move, needs_device=True) if isinstance(move, Wait) else move
     if waits:
@@ -75,15 +75,15 @@ def _cancelled_round_move(current: RoundState) -> Move:
     return facts.RoundFinished(round=current.round.id, outcome="cancelled")
 
 
-def _why_no_start(state: State, device: str) -> str | None:
-    """Why no run may start on `device` now; None when one may."""
+def why_no_start(state: State, device: str | None = None) -> str | None:
+    """Why no run may start on `device` now, or on any when none is named; None when one may."""
     if state.live.stopping is not None:
         return f"the daemon is stopping: {state.live.stopping}"
     if state.draining is not None:
         return f"draining: {state.draining}"
     if state.paused is not None:
         return f"paused: {state.paused}"
-    if device in state.dirty:
+    if device is not None and device in state.dirty:
         return f"{device} is dirty: {state.dirty[device]}"
     if state.live.waits:
         return "; ".join(state.live.waits.values())

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from scheduler.decide.forecast import Outlook, forecast_round
+from scheduler.decide.plan import why_no_start
 from scheduler.decide.state import Attempt, RoundState, State, TaskState, Worker, open_attempts
 
 #: version of the format of status.json
@@ -183,14 +184,9 @@ def _why(state: State, wait_reason: str | None) -> str:
     """Why nothing runs. There is always a reason."""
     if wait_reason is not None:
         return wait_reason
-    if state.live.stopping is not None:
-        return f"the daemon is stopping: {state.live.stopping}"
-    if state.draining is not None:
-        return f"draining: {state.draining}"
-    if state.paused is not None:
-        return f"paused: {state.paused}"
-    if state.live.waits:
-        return "; ".join(state.live.waits.values())
+    held = why_no_start(state)
+    if held is not None:
+        return held
     if all(current.finished is not None for current in state.rounds.values()):
         return "the queue is empty"
     return "the next run is being chosen"

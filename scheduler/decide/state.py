@@ -143,6 +143,11 @@ class Live:
     #: what an earlier daemon left in flight has been settled; nothing is decided before
     is_recovered: bool = False
 
+    @property
+    def attempt_ids(self) -> tuple[str, ...]:
+        """Every process of ours, by the attempt it serves or was made for."""
+        return (*self.workers, *(() if self.spare is None else (self.spare.attempt_id,)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
@@ -277,7 +282,7 @@ def _retried(task: TaskState) -> TaskState:
 
 
 def _has_failed(attempt: Attempt) -> bool:
-    return attempt.finished is not None and attempt.finished.status in ("failed", "lost")
+    return attempt.finished is not None and attempt.finished.has_failed
 
 
 def _with_attempt(task: TaskState, fact: facts.RunStarted | facts.RunFinished) -> TaskState:

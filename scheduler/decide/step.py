@@ -54,8 +54,7 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
     if not state.live.is_recovered:
         return ()
     ending = state.live.stopping or state.draining
-    is_alone = not state.live.workers and state.live.spare is None
-    if ending is not None and is_alone and not any(open_attempts(state)):
+    if ending is not None and not state.live.attempt_ids and not any(open_attempts(state)):
         return (act.Exit(reason=ending),)
     move = next_move(state, limits)
     if not isinstance(move, Wait):
@@ -101,8 +100,7 @@ def why_nothing_runs(state: State, limits: Limits) -> str | None:
 def is_idle(state: State, limits: Limits) -> bool:
     """Whether nothing at all is left to do."""
     move = next_move(state, limits)
-    is_alone = not state.live.workers and state.live.spare is None
-    return isinstance(move, Wait) and move.is_idle and is_alone
+    return isinstance(move, Wait) and move.is_idle and not state.live.attempt_ids
 
 
 def _live_after(state: State, fact: facts.Fact) -> State:

@@ -151,7 +151,7 @@ class TaskPlan:
                 return facts.TaskRebatched(round=self.round_id, task=key.task, bsz=bsz, reason=reason)
             case Park(run=run, remedy=remedy):
                 return parked(run, first_line(run.error), remedy)
-            case Over(run=run) as over if over.is_failure or (key.config == BASELINE and run.value is None):
+            case Over(run=run) if run.has_failed or (key.config == BASELINE and run.value is None):
                 return self._breaker(key, run)
             case Over():
                 return None
@@ -167,7 +167,7 @@ class TaskPlan:
             return None
         before = self.task.attempts.get(replace(key, config=names[position - 1]), ())
         last = before[-1].finished if before else None
-        if last is None or last.status not in ("failed", "lost") or before[-1].id in self.task.forgiven:
+        if last is None or not last.has_failed or before[-1].id in self.task.forgiven:
             return None
         if not is_same_failure(last, run):
             return None

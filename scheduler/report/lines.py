@@ -163,7 +163,7 @@ def _started(fact: facts.RunStarted, before: State) -> str:
 
 def _finished(fact: facts.RunFinished, before: State) -> str | None:
     run = f"task={fact.task} stage={fact.stage} cfg={fact.config} seed={fact.seed}"
-    if fact.status in ("failed", "lost"):
+    if fact.has_failed:
         message = first_line(fact.error or "") or "no message"
         return f"FAIL class={fact.failure_class or fact.status} {run} {message} round={fact.round}"
     if fact.stage == PROBE_STAGE:

@@ -26,7 +26,7 @@ def failed_runs(task: TaskState) -> Iterator[tuple[RunFinished, int]]:
     for key in task.attempts:
         attempts = task.counted(key)
         last = _newest_end(attempts, None)
-        if last is not None and last.status in ("failed", "lost"):
+        if last is not None and last.has_failed:
             yield last, len(attempts)
 
 
