@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from scheduler.decide import facts
 from scheduler.decide.codec import from_record
 from scheduler.decide.state import RoundState, State, fold
 from scheduler.effects.records import read_records
+from scheduler.report.history import History, Moment
 from scheduler.rounds.errors import CorruptRecordsError, UnknownIdError
 from scheduler.rounds.paths import HomePaths, RoundPaths
 
 
 def load_round(paths: RoundPaths) -> RoundState:
     """The round whose records lie in `paths`. Raises UnknownIdError, or CorruptRecordsError."""
+    return load_history(paths).state
+
+
+def load_history(paths: RoundPaths) -> History:
+    """The round and when each fact of it was recorded. Raises UnknownIdError, or CorruptRecordsError."""
     if not paths.records.is_file():
         raise UnknownIdError(
             f"no round {paths.root.name!r} in {paths.root.parent}; `schedctl status` lists them"
         )
     state = State()
+    moments = []
     for record in read_records(paths.records):
         fact = from_record(record)
-        if fact is None:
+        if fact is None or not isinstance(fact, facts.RoundFact):
             continue
         try:
             state = fold(state, fact)
+            moments.append(Moment(at=datetime.fromisoformat(record["ts"]), fact=fact))
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptRecordsError(
                 f"{paths.records}, record {record['seq']} ({record['event']}) cannot follow"
@@ -29,7 +40,7 @@ def load_round(paths: RoundPaths) -> RoundState:
             ) from error
     if not state.rounds:
         raise UnknownIdError(f"round {paths.root.name!r} has no records yet; look again in a moment")
-    return next(iter(state.rounds.values()))
+    return History(state=next(iter(state.rounds.values())), moments=tuple(moments))
 
 
 def round_ids(home: HomePaths) -> tuple[str, ...]:

@@ -63,8 +63,21 @@ class RoundPaths:
     def summary_markdown(self) -> Path:
         return self.root / "summary.md"
 
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def judged(self) -> Path:
+        """Documents of other ways of judging, made on demand."""
+        return self.root / "judged"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
     def run(self, folder: str) -> RunPaths:
-        return RunPaths(self.root / "runs" / folder)
+        return RunPaths(self.runs / folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +137,11 @@ class HomePaths:
     @property
     def ledger(self) -> Path:
         return self.results / "ledger.jsonl"
+
+    @property
+    def index(self) -> Path:
+        """The page that lists every round."""
+        return self.results / "index.html"
 
     @property
     def cache(self) -> Path:
