@@ -57,6 +57,10 @@ def paired_permutation_test(
     """The mean of paired differences against zero, by turning signs. None without a pair."""
     if not differences:
         return None
+    if len(differences) == 1:
+        # scipy asks for two; the one arrangement beside the pair as seen is the pair turned round
+        p = 0.5 if sides == 1 and differences[0] > 0 else 1.0
+        return _told(p, 2, 2, sides=sides, resamples=resamples)
     arrangements = 2 ** len(differences)
     # a difference of exactly zero is the same under either sign
     distinct = 2 ** sum(difference != 0 for difference in differences)
@@ -74,8 +78,8 @@ def unpaired_permutation_test(
     resamples: int = USUAL_RESAMPLES,
     seed: int = 0,
 ) -> PermutationTest | None:
-    """The difference of two means, by dealing the values out anew. None when an arm is empty."""
-    if not baseline or not variant or len(baseline) + len(variant) < 3:
+    """The difference of two means, by dealing the values out anew. None when an arm has under two."""
+    if min(len(baseline), len(variant)) < 2:
         return None
     arrangements = math.comb(len(baseline) + len(variant), len(variant))
     tested = _permutation((variant, baseline), "independent", sides=sides, resamples=resamples, seed=seed)
@@ -244,7 +248,7 @@ def runs_per_arm(
 def pairs_needed(
     effect: float, sd: float, *, alpha: float = 0.05, power: float = USUAL_POWER, sides: int = 2
 ) -> int | None:
-    """Pairs needed to show a mean difference whose sd is `sd`, by the t test; None for more than anyone makes."""
+    """Pairs needed to show a mean difference of sd `sd`, by the t test; None for more than anyone makes."""
     return _units(effect, sd, 1, alpha / sides, power)
 
 
