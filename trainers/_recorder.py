@@ -19,6 +19,8 @@ from trainers._wire import number
 from trainers.contract import Evaluation
 
 DIGEST_LENGTH = 16
+#: in the run's folder: <step>.npy with the scores of that evaluation, where they are wanted
+SCORES_FOLDER = "scores"
 
 
 def metric_of(evaluation: Evaluation, metric: str) -> float | None:
@@ -37,11 +39,15 @@ def examples_of(evaluation: Evaluation) -> int | None:
 class Recorder:
     """Keeps the evaluations of one run and writes its files. Never writes outside the run's folder."""
 
-    def __init__(self, run_dir: Path, metric: str, device: str) -> None:
+    def __init__(self, run_dir: Path, metric: str, device: str, *, keeps_scores: bool = False) -> None:
         self.run_dir = run_dir
         self.last: Evaluation | None = None
         self._metric = metric
         self._device = device
+        #: whether the scores of every evaluation are kept, and not only the last ones
+        self._keeps_scores = keeps_scores
+        #: [step, loss, acc, digest of the scores] by step
+        self._looks: dict[int, list[Any]] = {}
         self._curve: dict[int, float] = {}
         self._accs: list[float] = []
         self._losses: list[float] = []
@@ -69,6 +75,11 @@ class Recorder:
             self._losses.append(float(evaluation.loss))
         if evaluation.eval_seconds is not None:
             self._eval_seconds = (self._eval_seconds or 0.0) + evaluation.eval_seconds
+        digest = scores_digest(evaluation)
+        step = evaluation.step
+        self._looks[step] = [step, number(evaluation.loss), number(evaluation.acc), digest]
+        if self._keeps_scores and evaluation.scores is not None:
+            self._save_scores(evaluation)
         line = {
             "step": evaluation.step,
             "loss": number(evaluation.loss),
@@ -79,7 +90,7 @@ class Recorder:
             "train_seconds": round(self._train_seconds, 6),
         }
         self._metrics.write(orjson.dumps(line) + b"\n")
-        return {"type": "evaluation", **line}
+        return {"type": "evaluation", **line, "scores_digest": digest}
 
     def result(self, status: str, final: Evaluation | None, failure: Failure | None) -> dict[str, Any]:
         """What result.json says; `final` is the evaluation that counts."""
@@ -96,6 +107,7 @@ class Recorder:
             "best_val_tok_acc": _finite(max, self._accs),
             "best_val_loss": _finite(min, self._losses),
             "curve": [[step, number(value)] for step, value in sorted(self._curve.items())],
+            "looks": [look for _, look in sorted(self._looks.items())],
             "scores_digest": self._write_scores(final),
             "train_seconds": round(self._train_seconds or self.elapsed_seconds(), 6),
             "eval_seconds": self._eval_seconds,
@@ -115,9 +127,28 @@ class Recorder:
             return None
         import numpy as np  # only trainers that score examples have it loaded anyway
 
-        scores = np.ascontiguousarray(final.scores, dtype=np.float32)
-        np.save(self.run_dir / "scores.npy", scores)
-        return hashlib.sha256(scores.tobytes()).hexdigest()[:DIGEST_LENGTH]
+        np.save(self.run_dir / "scores.npy", np.ascontiguousarray(final.scores, dtype=np.float32))
+        return scores_digest(final)
+
+    def _save_scores(self, evaluation: Evaluation) -> None:
+        """Whole or not at all: somebody reads them while the run goes on. On disk before they are told of."""
+        import numpy as np
+
+        folder = self.run_dir / SCORES_FOLDER
+        folder.mkdir(exist_ok=True)
+        partial = folder / f".{evaluation.step}.npy"
+        np.save(partial, np.ascontiguousarray(evaluation.scores, dtype=np.float32))
+        partial.rename(folder / f"{evaluation.step}.npy")
+
+
+def scores_digest(evaluation: Evaluation) -> str | None:
+    """Equal digests mean equal scores of all examples; None where there are none."""
+    if evaluation.scores is None:
+        return None
+    import numpy as np
+
+    scores = np.ascontiguousarray(evaluation.scores, dtype=np.float32)
+    return hashlib.sha256(scores.tobytes()).hexdigest()[:DIGEST_LENGTH]
 
 
 def publish(path: Path, data: bytes) -> None:

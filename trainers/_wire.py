@@ -3,7 +3,8 @@
 Every message has a `type`. To the worker:
     prepare   mode "train" or "probe", home, trainer, config (the trainer's whole Config), context (the fields
               of `Context` but run_dir), expect {source, data, versions} or null; to train: metric, the
-              objective's; to probe: candidates (batch sizes, first choice first; may be empty) and stages
+              objective's, and keep_scores, whether the scores of every evaluation are wanted in the run's
+              folder; to probe: candidates (batch sizes, first choice first; may be empty) and stages
               [{name, max_steps, time_budget_sec}]: those without max_steps are calibrated. The result
               then has bsz, and among extra seconds_per_step and "max_steps.<stage>"
     go        run_dir (absolute)
@@ -12,7 +13,7 @@ End-of-file means exit: without a trace before `go`, at once after it.
 
 From the worker:
     prepared    startup_seconds, identity {source, data, versions, is_complete, parts}
-    evaluation  step, loss, acc, value, n_eval, extra, train_seconds
+    evaluation  step, loss, acc, value, n_eval, extra, train_seconds, scores_digest
     heartbeat   rss_mib
     finished    result (the same object as result.json)
     failed      failure {class, message, text}: the run failed before `go`

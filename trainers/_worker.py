@@ -114,7 +114,12 @@ class Worker:
         if assignment.git_diff:
             (run_dir / "source.diff").write_bytes(assignment.git_diff)
         metric = assignment.message.get("metric") or "acc"
-        recorder = Recorder(run_dir, metric, assignment.context.device)
+        recorder = Recorder(
+            run_dir,
+            metric,
+            assignment.context.device,
+            keeps_scores=bool(assignment.message.get("keep_scores")),
+        )
         if assignment.message.get("mode") == "probe":
             found, failure = self._probe(assignment, recorder)
         else:
