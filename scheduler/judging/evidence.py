@@ -107,6 +107,12 @@ class Sample:
         """All that counts, the baseline first."""
         return (*self.baseline, *(run for runs in self.experiments.values() for run in runs))
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and one that lists the pilots."""
+        pilots = ", ".join(f"{run.name} on {run.prompt_set}" for run in self.pilots)
+        return (*self.notes, *([f"Pilots on another prompt set, not pooled: {pilots}."] if pilots else []))
+
     def values(self, runs: Iterable[JudgedRun], metric: str | None = None) -> tuple[float, ...]:
         """The final values of `metric` (default: the objective's), of the runs that have one."""
         name = metric or self.objective.metric

@@ -1,0 +1,298 @@
+"""Is an experiment further from the baseline than the baseline is from itself? Variance first.
+
+Five baseline runs give the noise, three runs of the experiment (two more when within 2 sigma) the delta.
+Documents: `baseline_variance_<budget>.md` and one `experiment_<name>_<budget>.md` each.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from policies.evidence import Objective
+from scheduler.judging._markdown import file_words
+from scheduler.judging._options import are_seeds, are_words, is_number
+from scheduler.judging._spread import Spread, chance_of_large_effect, chance_of_sigmas, spread
+from scheduler.judging._variance_documents import (
+    baseline_document,
+    experiment_document,
+    experiment_json,
+    line,
+)
+from scheduler.judging.evidence import JudgedRun, Sample
+from scheduler.judging.protocol import Judged, Label, as_json_text
+
+Word = Literal["WINNER", "NEUTRAL", "LOSER", "NOT JUDGED"]
+Strength = Literal["winner", "suggestive", "noise"]
+
+#: |Cohen's d| from which an effect is called so
+_EFFECT_SIZES = ((0.8, "large"), (0.5, "medium"), (0.2, "small"), (0.0, "negligible"))
+#: fewer baseline runs give no sigma to judge by: that of three is known within a factor of six
+_LEAST_BASELINE_RUNS = 4
+_DEFAULT_SEEDS = (42, 137, 256, 512, 1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What variance first asks for. The defaults are those its users know."""
+
+    baseline_seeds: Sequence[int] = _DEFAULT_SEEDS
+    #: the experiment's first seeds
+    seeds: Sequence[int] = _DEFAULT_SEEDS[:3]
+    #: run when the experiment is within `winner_sigmas` of the baseline
+    more_seeds: Sequence[int] = _DEFAULT_SEEDS[3:]
+    winner_sigmas: float = 2.0
+    suggestive_sigmas: float = 1.0
+    #: the budget's label in the names of the documents
+    budget: str = "1M"
+    #: further metrics to tabulate; the label is the objective's alone
+    metrics: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name}: must be different whole numbers, at least {least} (found {value!r})"
+            for name, value, least in (
+                ("baseline_seeds", self.baseline_seeds, 2),
+                ("seeds", self.seeds, 2),
+                ("more_seeds", self.more_seeds, 0),
+            )
+            if not are_seeds(value, least)
+        ]
+        if not is_number(self.suggestive_sigmas) or self.suggestive_sigmas <= 0:
+            problems.append(f"suggestive_sigmas: must be greater than 0 (found {self.suggestive_sigmas!r})")
+        elif not is_number(self.winner_sigmas) or self.winner_sigmas < self.suggestive_sigmas:
+            problems.append(
+                f"winner_sigmas: must be at least suggestive_sigmas, {self.suggestive_sigmas:g}"
+                f" (found {self.winner_sigmas!r})"
+            )
+        if not isinstance(self.budget, str) or not re.fullmatch(
+            r"[A-Za-z0-9][A-Za-z0-9.-]{0,31}", self.budget
+        ):
+            problems.append(f'budget: must be a short word such as "1M" (found {self.budget!r})')
+        if not are_words(self.metrics):
+            problems.append(f"metrics: must be a list of names of metrics (found {self.metrics!r})")
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One metric of an experiment against the baseline's."""
+
+    metric: str
+    baseline: Spread
+    experiment: Spread
+    #: experiment minus baseline, raw
+    difference: float
+    #: the same so that positive is better, over the baseline's sd; None where that is unknown or 0
+    sigmas: float | None
+    #: signed likewise, over sqrt((sb^2 + se^2) / 2); None where one of them is unknown, or both are 0
+    cohens_d: float | None
+    effect_size: str | None
+    strength: Strength | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One experiment's answer."""
+
+    config: str
+    runs: tuple[JudgedRun, ...]
+    verdict: Word
+    reason: str
+    #: the objective's first, where both sides have it
+    comparisons: tuple[Comparison, ...]
+    wall: Spread | None
+    #: how much longer the experiment's runs take; None where it was not measured
+    wall_percent: float | None
+    #: the seeds to run next: the two more of a result within 2 sigma
+    next_seeds: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VarianceFirst(Judged):
+    """The baseline's noise, and every experiment held against it."""
+
+    sample: Sample
+    options: Options
+    #: by metric, in table order; without those that no baseline run reported
+    baseline: Mapping[str, Spread]
+    baseline_wall: Spread | None
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def way(self) -> str:
+        return "variance_first"
+
+    def labels(self) -> tuple[Label, ...]:
+        return tuple(
+            Label(config=each.config, word=each.verdict, line=line(each, self.options))
+            for each in self.experiments
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "way": self.way,
+            "source": self.sample.source,
+            "stage": self.sample.stage,
+            "metric": self.sample.objective.metric,
+            "direction": self.sample.objective.direction,
+            "budget": self.options.budget,
+            "baseline": {
+                "seeds": [run.seed for run in self.sample.baseline],
+                "metrics": self.baseline,
+                "wall_seconds": self.baseline_wall,
+            },
+            "experiments": [experiment_json(each) for each in self.experiments],
+            "notes": self.sample.remarks,
+        }
+
+    def markdown(self) -> str:
+        experiments = (experiment_document(self, each) for each in self.experiments)
+        return "\n".join((baseline_document(self), *experiments))
+
+    def documents(self) -> Mapping[str, str]:
+        budget = self.options.budget
+        words = file_words(each.config for each in self.experiments)
+        return {
+            f"baseline_variance_{budget}.md": baseline_document(self),
+            **{
+                f"experiment_{word}_{budget}.md": experiment_document(self, each)
+                for word, each in zip(words, self.experiments, strict=True)
+            },
+            "variance_first.json": as_json_text(self.to_json()),
+        }
+
+
+def judge(sample: Sample, options: Options) -> VarianceFirst:
+    """Every experiment of `sample` against its baseline. Positive deltas are better."""
+    names = dict.fromkeys((sample.objective.metric, *options.metrics))
+    base = {name: found for name in names if (found := spread(sample.values(sample.baseline, name)))}
+    wall = _wall(sample.baseline)
+    return VarianceFirst(
+        sample=sample,
+        options=options,
+        baseline=base,
+        baseline_wall=wall,
+        experiments=tuple(_experiment(sample, options, config, base, wall) for config in sample.experiments),
+    )
+
+
+def _experiment(
+    sample: Sample, options: Options, config: str, base: Mapping[str, Spread], wall: Spread | None
+) -> Experiment:
+    runs = sample.experiments[config]
+    comparisons = tuple(
+        compare(sample.objective, name, found, own, options)
+        for name, found in base.items()
+        if (own := spread(sample.values(runs, name))) is not None
+    )
+    main = next((found for found in comparisons if found.metric == sample.objective.metric), None)
+    verdict, reason = _verdict(sample, options, main, runs)
+    own_wall = _wall(runs)
+    percent = 100 * (own_wall.mean / wall.mean - 1) if own_wall and wall and wall.mean > 0 else None
+    return Experiment(
+        config=config,
+        runs=runs,
+        verdict=verdict,
+        reason=reason,
+        comparisons=comparisons,
+        wall=own_wall,
+        wall_percent=percent,
+        next_seeds=_next_seeds(options, main, runs),
+        warnings=tuple(_warnings(sample, options, main, runs)),
+    )
+
+
+def compare(
+    objective: Objective, metric: str, baseline: Spread, experiment: Spread, options: Options
+) -> Comparison:
+    """One metric of the two sides. The direction is the objective's."""
+    difference = experiment.mean - baseline.mean
+    gain = difference if objective.direction == "maximize" else -difference
+    sigmas = gain / baseline.sd if baseline.sd else None
+    effect = None
+    if baseline.sd is not None and experiment.sd is not None and (baseline.sd or experiment.sd):
+        effect = gain / math.sqrt((baseline.sd**2 + experiment.sd**2) / 2)
+    return Comparison(
+        metric=metric,
+        baseline=baseline,
+        experiment=experiment,
+        difference=difference,
+        sigmas=sigmas,
+        cohens_d=effect,
+        effect_size=None if effect is None else effect_size(effect),
+        strength=None if sigmas is None else _strength(abs(sigmas), options),
+    )
+
+
+def effect_size(cohens_d: float) -> str:
+    """`negligible`, `small`, `medium` or `large`."""
+    return next(name for least, name in _EFFECT_SIZES if abs(cohens_d) >= least)
+
+
+def _strength(sigmas: float, options: Options) -> Strength:
+    if sigmas >= options.winner_sigmas:
+        return "winner"
+    return "suggestive" if sigmas >= options.suggestive_sigmas else "noise"
+
+
+def _verdict(
+    sample: Sample, options: Options, main: Comparison | None, runs: Sequence[JudgedRun]
+) -> tuple[Word, str]:
+    metric = sample.objective.metric
+    if main is None:
+        return "NOT JUDGED", f"no {metric} on one of the two sides"
+    least_baseline = min(_LEAST_BASELINE_RUNS, len(options.baseline_seeds))
+    if main.baseline.n < least_baseline:
+        return "NOT JUDGED", f"{main.baseline.n} baseline runs give no sigma; at least {least_baseline} do"
+    if main.experiment.n < len(options.seeds):
+        return "NOT JUDGED", f"{main.experiment.n} of {len(options.seeds)} runs of the experiment"
+    if main.sigmas is None or main.strength is None:
+        return "NOT JUDGED", f"every baseline run has the same {metric}; is it constant?"
+    side = "better" if main.sigmas >= 0 else "worse"
+    words = f"{metric} is {abs(main.sigmas):.2f} sigma {side} than the baseline"
+    if main.strength != "winner":
+        told = "indistinguishable from noise" if main.strength == "noise" else "suggestive, not decisive"
+        return "NEUTRAL", f"{words}: {told}"
+    return ("WINNER" if main.sigmas > 0 else "LOSER"), words
+
+
+def _next_seeds(options: Options, main: Comparison | None, runs: Sequence[JudgedRun]) -> tuple[int, ...]:
+    """The seeds still to run of an experiment that is within 2 sigma."""
+    if main is None or main.strength not in ("suggestive", "noise"):
+        return ()
+    wanted = len(options.seeds) + len(options.more_seeds)
+    seen = {run.seed for run in runs}
+    left = [seed for seed in (*options.seeds, *options.more_seeds) if seed not in seen]
+    return tuple(left[: max(0, wanted - main.experiment.n)])
+
+
+def _warnings(
+    sample: Sample, options: Options, main: Comparison | None, runs: Sequence[JudgedRun]
+) -> Iterator[str]:
+    if main is None:
+        return
+    if main.baseline.n < len(options.baseline_seeds):
+        yield f"{main.baseline.n} of the {len(options.baseline_seeds)} baseline runs asked for."
+    asked = {*options.seeds, *options.more_seeds}
+    others = [str(run.seed) for run in runs if run.seed not in asked]
+    if others:
+        yield f"Seeds {', '.join(others)} are not those of the protocol; they count like any."
+    if main.baseline.n > 1 and main.experiment.n > 1:
+        sizes = (main.baseline.n, main.experiment.n)
+        large = 100 * chance_of_large_effect(*sizes)
+        sigma = 100 * chance_of_sigmas(*sizes, options.winner_sigmas)
+        yield (
+            f"With {sizes[0]} + {sizes[1]} seeds and no effect at all, |d| >= 0.8 (large) appears"
+            f" {large:.0f} % of the time and {options.winner_sigmas:g} sigma {sigma:.0f} %:"
+            " the label alone decides nothing."
+        )
+
+
+def _wall(runs: Sequence[JudgedRun]) -> Spread | None:
+    return spread([run.wall_seconds for run in runs if run.wall_seconds is not None])
