@@ -47,7 +47,7 @@ class Recorder:
         #: whether the scores of every evaluation are kept, and not only the last ones
         self._keeps_scores = keeps_scores
         #: [step, loss, acc, digest of the scores] by step
-        self._looks: dict[int, list[Any]] = {}
+        self._evaluations: dict[int, list[Any]] = {}
         self._curve: dict[int, float] = {}
         self._accs: list[float] = []
         self._losses: list[float] = []
@@ -77,7 +77,7 @@ class Recorder:
             self._eval_seconds = (self._eval_seconds or 0.0) + evaluation.eval_seconds
         digest = scores_digest(evaluation)
         step = evaluation.step
-        self._looks[step] = [step, number(evaluation.loss), number(evaluation.acc), digest]
+        self._evaluations[step] = [step, number(evaluation.loss), number(evaluation.acc), digest]
         if self._keeps_scores and evaluation.scores is not None:
             self._save_scores(evaluation)
         line = {
@@ -107,7 +107,7 @@ class Recorder:
             "best_val_tok_acc": _finite(max, self._accs),
             "best_val_loss": _finite(min, self._losses),
             "curve": [[step, number(value)] for step, value in sorted(self._curve.items())],
-            "looks": [look for _, look in sorted(self._looks.items())],
+            "evaluations": [look for _, look in sorted(self._evaluations.items())],
             "scores_digest": self._write_scores(final),
             "train_seconds": round(self._train_seconds or self.elapsed_seconds(), 6),
             "eval_seconds": self._eval_seconds,

@@ -23,22 +23,22 @@ def test_equal_scores_have_equal_digests_and_other_scores_others() -> None:
     assert scores_digest(Evaluation(step=1, loss=1.0, acc=0.5)) is None
 
 
-def test_each_look_is_told_and_stands_in_the_result_with_its_digest(tmp_path: Path) -> None:
+def test_each_evaluation_is_told_and_stands_in_the_result_with_its_digest(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "acc", "cpu")
     seen = [evaluation(10, [0.0, 1.0]), evaluation(20, [1.0, 1.0], loss=math.nan), evaluation(20, [1.0, 0.0])]
     told = [recorder.add(each) for each in seen]
     assert [message["scores_digest"] for message in told] == [scores_digest(each) for each in seen]
-    assert recorder.result("ok", seen[-1], None)["looks"] == [
+    assert recorder.result("ok", seen[-1], None)["evaluations"] == [
         [10, 1.0, 0.5, scores_digest(seen[0])],
         [20, 1.0, 0.5, scores_digest(seen[2])],
     ]
     recorder.publish({}, None)
 
 
-def test_a_look_without_scores_or_with_a_loss_that_is_no_number_is_told_too(tmp_path: Path) -> None:
+def test_an_evaluation_without_scores_or_with_a_loss_that_is_no_number_is_told_too(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "acc", "cpu")
     recorder.add(Evaluation(step=10, loss=math.inf, acc=None))
-    assert recorder.result("ok", None, None)["looks"] == [[10, "inf", None, None]]
+    assert recorder.result("ok", None, None)["evaluations"] == [[10, "inf", None, None]]
     recorder.publish({}, None)
 
 
