@@ -31,6 +31,7 @@ FACT_TYPES: dict[str, type[Any]] = {
         facts.RunIntended,
         facts.RunStarted,
         facts.RunFinished,
+        facts.StopDecided,
         facts.VariantPruned,
         facts.VariantPromoted,
         facts.VariantHeld,
@@ -85,4 +86,6 @@ def _restored(name: str, value: Any) -> Any:
         return {key: NON_FINITE.get(number, number) for key, number in value.items()}
     if name in ("curve", "per_seed"):
         return tuple((step, NON_FINITE.get(number, number)) for step, number in value)
+    if name == "evaluations":
+        return tuple(tuple(NON_FINITE.get(reading, reading) for reading in each) for each in value)
     return tuple(value) if isinstance(value, list) else value

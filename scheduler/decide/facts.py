@@ -142,6 +142,8 @@ class RunFinished(AssignmentFact):
     extra: Mapping[str, float] = field(default_factory=dict)
     #: [step, the objective's metric] at each evaluation
     curve: tuple[tuple[int, float], ...] = ()
+    #: (step, loss, acc, digest of the scores by example) at each evaluation
+    evaluations: tuple[tuple[int, float | None, float | None, str | None], ...] = ()
     scores_digest: str | None = None
     steps: int | None = None
     train_seconds: float | None = None
@@ -152,6 +154,8 @@ class RunFinished(AssignmentFact):
     energy_joule: float | None = None
     git_commit: str | None = None
     failure_class: str | None = None
+    #: the in-run rule that ended it before its time; it is then `pruned`
+    stopped_by: str | None = None
     #: the error's text, head and tail; whole in error.txt
     error: str | None = None
     cached_from: str | None = None
@@ -162,6 +166,21 @@ class RunFinished(AssignmentFact):
     def has_failed(self) -> bool:
         """Whether it ended in a failure, its own or of what runs it."""
         return self.status in ("failed", "lost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopDecided(AttemptFact):
+    """An in-run rule saw no use in going on: the run ends at its next evaluation.
+
+    An audited one goes on to its end nevertheless, to tell what the rule costs.
+    """
+
+    #: "noop", "broken", "hopeless" or "optuna:<pruner>"
+    rule: str
+    reason: str
+    #: where the rule saw it
+    step: int
+    is_audit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

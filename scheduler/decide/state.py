@@ -23,11 +23,18 @@ class Attempt:
 
     intended: facts.RunIntended
     started: facts.RunStarted | None = None
+    #: what in-run rules decided, audited ones included
+    stops: tuple[facts.StopDecided, ...] = ()
     finished: facts.RunFinished | None = None
 
     @property
     def id(self) -> str:
         return self.intended.attempt_id
+
+    @property
+    def stop(self) -> facts.StopDecided | None:
+        """What ends it at its next evaluation, if anything does."""
+        return next((stop for stop in self.stops if not stop.is_audit), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +253,7 @@ def _fold_task(task: TaskState, fact: facts.RoundFact) -> TaskState:
         case facts.RunIntended():
             attempts = (*task.attempts.get(fact.key, ()), Attempt(intended=fact))
             return replace(task, attempts={**task.attempts, fact.key: attempts})
-        case facts.RunStarted() | facts.RunFinished():
+        case facts.RunStarted() | facts.StopDecided() | facts.RunFinished():
             return _with_attempt(task, fact)
         case facts.TaskProbed():
             return replace(task, probed=fact)
@@ -285,17 +292,27 @@ def _has_failed(attempt: Attempt) -> bool:
     return attempt.finished is not None and attempt.finished.has_failed
 
 
-def _with_attempt(task: TaskState, fact: facts.RunStarted | facts.RunFinished) -> TaskState:
+def _with_attempt(
+    task: TaskState, fact: facts.RunStarted | facts.StopDecided | facts.RunFinished
+) -> TaskState:
     attempts = list(task.attempts.get(fact.key, ()))
     for index, attempt in enumerate(attempts):
         if attempt.id == fact.attempt_id and attempt.finished is None:
-            attempts[index] = (
-                replace(attempt, started=fact)
-                if isinstance(fact, facts.RunStarted)
-                else replace(attempt, finished=fact)
-            )
+            attempts[index] = _attempt_after(attempt, fact)
             return replace(task, attempts={**task.attempts, fact.key: tuple(attempts)})
     raise ValueError(f"{type(fact).__name__} for {fact.attempt_id}, which is not open")
+
+
+def _attempt_after(
+    attempt: Attempt, fact: facts.RunStarted | facts.StopDecided | facts.RunFinished
+) -> Attempt:
+    match fact:
+        case facts.RunStarted():
+            return replace(attempt, started=fact)
+        case facts.StopDecided():
+            return replace(attempt, stops=(*attempt.stops, fact))
+        case facts.RunFinished():
+            return replace(attempt, finished=fact)
 
 
 def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:

@@ -19,6 +19,7 @@ BY_NAME: dict[str, Any] = {
     "devices": (Device(id="cuda:0", name="a card", driver="1", threads=2),),
     "curve": ((10, 0.25), (20, 0.5)),
     "per_seed": ((0, -1.5), (7, 2.0)),
+    "evaluations": ((10, 0.5, None, None), (20, 0.25, 0.5, "0123456789abcdef")),
     "problems": ("one", "two"),
     "extra": {"exact": 0.5},
     "max_steps": {"quick": 17},
@@ -72,10 +73,12 @@ def test_numbers_that_json_cannot_hold_come_back_as_numbers() -> None:
         "value": math.inf,
         "acc": -math.inf,
         "curve": ((1, math.inf),),
+        "evaluations": ((1, math.inf, None, "d"),),
         "extra": {"x": -math.inf},
     }
     back = through_the_disk(sample(facts.RunFinished, **changes))
     assert math.isnan(back.loss)
+    assert back.evaluations == ((1, math.inf, None, "d"),)
     assert (back.value, back.acc, back.curve, back.extra) == (
         math.inf,
         -math.inf,
