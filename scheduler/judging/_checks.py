@@ -1,0 +1,66 @@
+"""Can an option be used? Each check gives the lines a way of judging refuses its options with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raises ValueError with every problem, a line each, where there is one."""
+    found = list(problems)
+    if found:
+        raise ValueError("\n".join(found))
+
+
+def number_problems(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Iterator[str]:
+    """At most one line, for a value that is no finite number or lies outside."""
+    bounds = [
+        f"{words} {bound:g}"
+        for words, bound in (("at least", least), ("more than", above), ("less than", below))
+        if bound is not None
+    ]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        fits = False
+    else:
+        fits = (
+            (least is None or value >= least)
+            and (above is None or value > above)
+            and (below is None or value < below)
+        )
+    if not fits:
+        must = f" {' and '.join(bounds)}" if bounds else ""
+        yield f"{name}: must be a number{must} (found {value!r})"
+
+
+def whole_problems(name: str, value: Any, least: int = 0) -> Iterator[str]:
+    """At most one line, for a value that is no whole number or too small."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        yield f"{name}: must be a whole number of at least {least} (found {value!r})"
+
+
+def flag_problems(name: str, value: Any) -> Iterator[str]:
+    """At most one line, for a value that is neither true nor false."""
+    if not isinstance(value, bool):
+        yield f"{name}: must be true or false (found {value!r})"
+
+
+def words(value: Any) -> Any:
+    """A list of words as a tuple, one word as a list of one; anything else as it is."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def words_problems(name: str, value: Any) -> Iterator[str]:
+    """At most one line, for a value that is no tuple of words."""
+    if not isinstance(value, tuple) or not all(isinstance(word, str) and word.strip() for word in value):
+        yield f"{name}: must be a word or a list of words (found {value!r})"
