@@ -1,7 +1,7 @@
 """Which policies are there, and how is one made from the options of a spec?
 
 A policy is one file here with a frozen dataclass `Policy`; the file's name is the policy's name. Files that
-start with `_`, and `evidence`, are no policies.
+start with `_`, and those of `NO_POLICIES`, are none.
 """
 
 from __future__ import annotations
@@ -11,32 +11,38 @@ import difflib
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from policies.evidence import Decision, TaskEvidence, Verdict
+from policies._ledger import Lesson
+from policies.steps import PossibleRun, Step, TaskView
 
-DEFAULT_POLICY = "threshold"
+DEFAULT_POLICY = "screen_confirm"
+#: public modules that policies and others build on
+NO_POLICIES = frozenset({"evidence", "steps"})
 
 
 class Policy(Protocol):
     """Pure code that decides. An instance holds the options of one task and nothing else."""
 
-    def slots(self, stage: str, listed: int) -> tuple[int, ...]:
-        """The slots whose seeds run at `stage`, given how many seeds the task lists."""
+    def next(self, view: TaskView) -> Step | None:
+        """The next run, decision or verdict; None when nothing is left to do.
 
-    def after(self, stage: str, evidence: TaskEvidence) -> Decision:
-        """What becomes of a variant whose runs at `stage`, and the baseline's, have ended."""
+        The same view always gives the same step, and a run that is over is never asked for again.
+        """
 
-    def verdict(self, evidence: TaskEvidence) -> Verdict:
-        """How a variant fared that was pruned or held. An infrastructure failure is never a LOSER."""
+    def possible_runs(self, view: TaskView) -> Iterable[PossibleRun]:
+        """Every run that may still come, in the likely order."""
+
+    def lesson(self, view: TaskView) -> Lesson:
+        """What the finished task teaches later ones; it may be empty."""
 
 
 @functools.cache
 def policy_names() -> tuple[str, ...]:
     """Every policy by the name of its file, sorted."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in modules if not name.startswith("_") and name != "evidence"))
+    return tuple(sorted(name for name in modules if not name.startswith("_") and name not in NO_POLICIES))
 
 
 def make_policy(name: str, options: Mapping[str, Any]) -> Policy:

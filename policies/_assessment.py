@@ -15,6 +15,7 @@ from policies._effect_prior import DEFAULT_PRIOR, EffectPrior
 from policies._guards import (
     broken_class,
     constant_metric,
+    data_order_only,
     dead_seed,
     has_worse_loss,
     infrastructure_class,
@@ -59,6 +60,7 @@ class TaskRuns:
     examples: int | None = None
     #: share of them on which two runs disagree (psi)
     discordance: float = DEFAULT_DISCORDANCE
+    #: the stage that screens, and the one that confirms; equal where a task has one stage only
     quick: str = "quick"
     medium: str = "medium"
     ledger: Ledger = field(default_factory=Ledger)
@@ -73,6 +75,12 @@ class Progress:
     confirmed: Mapping[str, Confirmed]
     #: the fresh runs of each at that look
     comparisons: Mapping[str, Comparison]
+    #: the candidates that were read at each look, first look first
+    by_look: tuple[Mapping[str, Confirmed], ...] = ()
+
+    def at_look(self, look: int) -> Mapping[str, Confirmed]:
+        """The candidates as they stood at look number `look`, which was taken."""
+        return self.by_look[look - 1]
 
 
 def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) -> Knowledge:
@@ -109,7 +117,7 @@ def progress(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Pr
     readings = {name: _screened(task, name).readings for name in plan.candidates}
     looks = Looks(plan=plan)
     last: dict[str, Comparison] = {}
-    confirmed: dict[str, Confirmed] = {}
+    by_look: list[Mapping[str, Confirmed]] = []
     while looks.open:
         ready = _comparisons(task, looks, looks.taken + 1)
         if not ready or any(name not in ready and name not in failed for name in looks.open):
@@ -118,9 +126,10 @@ def progress(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Pr
         known = knowledge(task, task.medium, (0, *baseline_slots(looks.taken + 1)))
         at_look = confirmed_at(ready, known, screened=readings, earlier=earlier)
         last.update(ready)
-        confirmed.update(at_look)
+        by_look.append(at_look)
         looks = take_look(looks, {name: each.reading for name, each in at_look.items()})
-    return Progress(looks=looks, confirmed=confirmed, comparisons=last)
+    confirmed = {name: each for at_look in by_look for name, each in at_look.items()}
+    return Progress(looks=looks, confirmed=confirmed, comparisons=last, by_look=tuple(by_look))
 
 
 def evidence(
@@ -139,6 +148,7 @@ def evidence(
         infrastructure=infrastructure_class(runs),
         invalid=leak(runs, task.baseline) or _dead_metric(task, everything),
         caps=_caps(task, runs),
+        warnings=tuple(filter(None, [data_order_only(everything)])),
         screening=_screening(task, name),
         confirmation=confirmation,
     )
@@ -150,9 +160,10 @@ def _at(runs: Iterable[Observation], stage: str, slots: Collection[int] | None =
 
 def _screened(task: TaskRuns, name: str) -> Screened:
     runs = task.variants[name]
+    slots = baseline_quick_slots(len(task.variants))
     return Screened(
         name=name,
-        quick=_slot_0_delta(task, runs, task.quick, baseline_quick_slots(len(task.variants))),
+        quick=_slot_0_delta(task, runs, task.quick, slots) if task.quick != task.medium else None,
         medium=_slot_0_delta(task, runs, task.medium, (0,)),
         stopped=_why_stopped(task, runs),
     )
@@ -203,10 +214,11 @@ def _confirmation(task: TaskRuns, name: str, plan: LookPlan, failed: Collection[
 
 def _screening(task: TaskRuns, name: str) -> Screening | None:
     shown = _screened(task, name)
-    if shown.quick is None:
+    first = shown.quick or shown.medium
+    if first is None:
         return None
     worse = has_worse_loss(_at(task.variants[name], task.quick, (0,)), _at(task.baseline, task.quick, (0,)))
-    return Screening(quick=shown.quick, posterior=shown.posterior(task.ledger.effects), has_worse_loss=worse)
+    return Screening(quick=first, posterior=shown.posterior(task.ledger.effects), has_worse_loss=worse)
 
 
 def _design(known: Knowledge, plan: LookPlan | None) -> Design:

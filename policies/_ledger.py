@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from policies._assessment import Ledger, TaskRuns, progress, screened
-from policies._delta import SeedPairs, compare, fit_correlation, pairs_of
-from policies._effect_prior import Reading, combined, refit
+from policies._delta import SeedCorrelation, SeedPairs, compare, fit_correlation, fresh, pairs_of
+from policies._effect_prior import EffectPrior, Part, Reading, combined, refit
 from policies._looks import LookPlan
 from policies._posterior import medium_reading
-from policies._variance import MIN_SEEDS_FOR_SD, Spread, fit_noise, quick_from_medium, spread_of
-from policies.evidence import Objective
+from policies._variance import MIN_SEEDS_FOR_SD, NoisePrior, Spread, fit_noise, quick_from_medium, spread_of
+from policies.evidence import Objective, Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,11 @@ class Lesson:
     #: how many of them have fresh seeds
     confirmed: int
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to learn from it."""
+        return not (self.quick.df or self.medium.df or self.pairs.pairs or self.readings)
+
 
 def lesson_of(task: TaskRuns, plan: LookPlan | None = None, failed: Collection[str] = ()) -> Lesson:
     """The lesson of a task that has ended; `plan` where a confirm set was frozen.
@@ -41,7 +47,10 @@ def lesson_of(task: TaskRuns, plan: LookPlan | None = None, failed: Collection[s
     readings = {each.name: list(each.readings) for each in screened(task) if each.stopped is None}
     for name in confirmed.keys() & readings.keys():
         readings[name].append(medium_reading(confirmed[name].estimate))
-    baseline = max((each.baseline for each in comparisons.values()), key=len, default={})
+    baselines = [each.baseline for each in comparisons.values()]
+    if not baselines:
+        baselines = [_by_seed(task, fresh([run for run in task.baseline if run.stage == task.medium]))]
+    baseline = max(baselines, key=len)
     return Lesson(
         unit=task.objective.unit,
         min_effect=task.objective.min_effect,
@@ -78,12 +87,42 @@ def learnt(lessons: Sequence[Lesson], objective: Objective) -> Ledger:
 
 def _quick_spread(task: TaskRuns) -> Spread:
     """Of the baseline at quick; nothing from one or two seeds, whose spread would only blur a fit."""
-    runs = [run for run in task.baseline if run.stage == task.quick]
+    own = _by_seed(task, [run for run in task.baseline if run.stage == task.quick])
+    return spread_of([own]) if len(own) >= MIN_SEEDS_FOR_SD else Spread()
+
+
+def _by_seed(task: TaskRuns, runs: Sequence[Observation]) -> Mapping[int, float]:
+    """The runs of one stage by seed, in units of min_effect."""
     own = compare(task.objective, runs, runs)
-    if own is None or len(own.baseline) < MIN_SEEDS_FOR_SD:
-        return Spread()
-    return spread_of([own.baseline])
+    return own.baseline if own is not None else {}
 
 
 def _scaled(spread: Spread, factor: float) -> Spread:
     return Spread(ss=spread.ss * factor, df=spread.df)
+
+
+def ledger_from(data: Mapping[str, Any]) -> Ledger:
+    """The ledger that `dataclasses.asdict` made a record's field of."""
+    return Ledger(
+        quick=_prior_from(data["quick"]),
+        medium=_prior_from(data["medium"]),
+        correlation=SeedCorrelation(**data["correlation"]),
+        effects=EffectPrior(parts=tuple(Part(**part) for part in data["effects"]["parts"])),
+    )
+
+
+def lesson_from(data: Mapping[str, Any]) -> Lesson:
+    """The lesson that `dataclasses.asdict` made a record's field of."""
+    return Lesson(
+        unit=data["unit"],
+        min_effect=data["min_effect"],
+        quick=Spread(**data["quick"]),
+        medium=Spread(**data["medium"]),
+        pairs=SeedPairs(**data["pairs"]),
+        readings=tuple(Reading(**reading) for reading in data["readings"]),
+        confirmed=data["confirmed"],
+    )
+
+
+def _prior_from(data: Mapping[str, Any] | None) -> NoisePrior | None:
+    return None if data is None else NoisePrior(**data)

@@ -76,6 +76,12 @@ def medium_reading(estimate: Estimate) -> Reading:
 
 def posterior(readings: Sequence[Reading], prior: EffectPrior = DEFAULT_PRIOR) -> Posterior:
     """The effect given independent readings; the prior itself when there are none."""
+    return _posterior(tuple(readings), prior)
+
+
+@functools.lru_cache(maxsize=4096)
+def _posterior(readings: tuple[Reading, ...], prior: EffectPrior) -> Posterior:
+    """Kept, since a plan is asked again and again with the same readings."""
     import numpy as np
 
     grid = _grid()
@@ -83,7 +89,9 @@ def posterior(readings: Sequence[Reading], prior: EffectPrior = DEFAULT_PRIOR) -
     for each in readings:
         log_weights = log_weights - 0.5 * ((each.value - each.slope * grid) / each.sd) ** 2
     weights = np.exp(log_weights - log_weights.max())
-    return Posterior(weights=weights / weights.sum())
+    weights /= weights.sum()
+    weights.flags.writeable = False
+    return Posterior(weights=weights)
 
 
 def _sd(estimate: Estimate) -> float:

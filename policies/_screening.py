@@ -44,9 +44,14 @@ class Screened:
         return quick if self.medium is None else (*quick, medium_reading(self.medium))
 
     @property
+    def first(self) -> Estimate | None:
+        """The delta at the stage that screens."""
+        return self.medium if self.quick is None else self.quick
+
+    @property
     def at_quick(self) -> Screened:
         """The variant before medium ran: a decision after quick comes out the same later."""
-        return replace(self, medium=None)
+        return replace(self, medium=None) if self.quick is not None else self
 
     def posterior(self, prior: EffectPrior = DEFAULT_PRIOR) -> Posterior:
         """The effect, given what ran."""
@@ -66,10 +71,10 @@ class ScreenRule:
         """The reason to prune a variant after quick; None when it may go on."""
         if variant.stopped is not None:
             return variant.stopped
-        if variant.quick is None:
+        if variant.first is None:
             return "no quick delta"
         if self.rule == "threshold":
-            return "weak: below min_delta" if variant.quick.delta < self.min_delta else None
+            return "weak: below min_delta" if variant.first.delta < self.min_delta else None
         probability = variant.at_quick.posterior(prior).at_least(1.0)
         if probability < self.weak_below:
             return f"weak: P(effect >= min_effect) = {probability:.2f} < {self.weak_below:g}"
@@ -105,7 +110,11 @@ def confirm_set(candidates: Sequence[Screened], prior: EffectPrior = DEFAULT_PRI
     return tuple(ranked[:MAX_CONFIRMED])
 
 
+def chances(variants: Sequence[Screened], prior: EffectPrior = DEFAULT_PRIOR) -> dict[str, float]:
+    """P(effect >= min_effect) by name, given what slot 0 showed."""
+    return {each.name: each.posterior(prior).at_least(1.0) for each in variants}
+
+
 def _ranked(variants: Sequence[Screened], prior: EffectPrior) -> list[tuple[str, float]]:
-    """Names with P(effect >= min_effect), highest first; ties keep their order."""
-    chances = [(each.name, each.posterior(prior).at_least(1.0)) for each in variants]
-    return sorted(chances, key=lambda pair: -pair[1])
+    """Names with their chance, highest first; ties keep their order."""
+    return sorted(chances(variants, prior).items(), key=lambda pair: -pair[1])

@@ -15,7 +15,7 @@ from policies._looks import Rejection
 from policies._planning import Design, more_seeds
 from policies._posterior import Posterior
 from policies._variance import NoisePrior
-from policies.evidence import Objective, VerdictName
+from policies.evidence import Objective, Verdict, VerdictName
 
 #: in units of min_effect
 LEAST_WINNING_DELTA = 0.5
@@ -60,36 +60,22 @@ class Evidence:
     invalid: str | None = None
     #: why the best verdict is SUGGESTIVE: eval_limited, the clock ended a run, seeds that change nothing
     caps: tuple[str, ...] = ()
+    #: what a reader must know beside the verdict
+    warnings: tuple[str, ...] = ()
     screening: Screening | None = None
     confirmation: Confirmation | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """A verdict with its numbers, in the objective's unit; those without meaning are None."""
-
-    name: VerdictName
-    reason: str
-    raw_gain: float | None = None
-    shrunk_gain: float | None = None
-    #: central 90 %
-    interval: tuple[float, float] | None = None
-    adjusted_p: float | None = None
-    #: fresh seeds that would likely settle it; None where no seeds could, or something else is in the way
-    more_seeds: int | None = None
-
-
-def judge(evidence: Evidence) -> Judgement:
+def judge(evidence: Evidence) -> Verdict:
     """The verdict. A no-op has no interval, and infrastructure never makes a LOSER."""
     if evidence.is_no_op:
-        return Judgement(name="NEUTRAL", reason="no-op: equals the baseline bit for bit")
+        return Verdict(name="NEUTRAL", reason="no-op: equals the baseline bit for bit")
     if evidence.broken is not None:
-        return Judgement(name="LOSER", reason=f"broken: {evidence.broken}")
+        return Verdict(name="LOSER", reason=f"broken: {evidence.broken}")
     if evidence.invalid is not None:
-        return Judgement(name="INCONCLUSIVE", reason=evidence.invalid)
-    caps = _caps(evidence)
-    name, reason = _by_numbers(evidence, caps)
-    return _with_numbers(evidence, name, reason)
+        return Verdict(name="INCONCLUSIVE", reason=evidence.invalid)
+    name, reason = _by_numbers(evidence, _caps(evidence))
+    return replace(_with_numbers(evidence, name, reason), warnings=evidence.warnings)
 
 
 def _by_numbers(evidence: Evidence, caps: tuple[str, ...]) -> tuple[VerdictName, str]:
@@ -162,10 +148,10 @@ def _posterior(evidence: Evidence) -> Posterior | None:
     return evidence.screening.posterior if evidence.screening is not None else None
 
 
-def _with_numbers(evidence: Evidence, name: VerdictName, reason: str) -> Judgement:
+def _with_numbers(evidence: Evidence, name: VerdictName, reason: str) -> Verdict:
     effect = _posterior(evidence)
     if effect is None:
-        return Judgement(name=name, reason=reason)
+        return Verdict(name=name, reason=reason)
     unit = evidence.objective.min_effect
     confirmation = evidence.confirmation
     fresh = confirmation.fresh if confirmation is not None else None
@@ -178,7 +164,7 @@ def _with_numbers(evidence: Evidence, name: VerdictName, reason: str) -> Judgeme
             f"needs {further} more seed{'s' * (further != 1)}" if further else "no number of seeds is enough"
         )
         reason += f"; {needs}"
-    return Judgement(
+    return Verdict(
         name=name,
         reason=reason,
         raw_gain=fresh.estimate.delta * unit if fresh is not None else None,
@@ -186,6 +172,8 @@ def _with_numbers(evidence: Evidence, name: VerdictName, reason: str) -> Judgeme
         interval=(low * unit, high * unit),
         adjusted_p=rejection.adjusted_p if rejection is not None else None,
         more_seeds=further,
+        variant_seeds=fresh.estimate.variant_seeds if fresh is not None else None,
+        baseline_seeds=fresh.estimate.baseline_seeds if fresh is not None else None,
     )
 
 

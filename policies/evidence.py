@@ -15,6 +15,8 @@ Direction = Literal["maximize", "minimize"]
 Outcome = Literal["ok", "pruned", "failed", "timed_out", "cancelled", "lost"]
 VerdictName = Literal["WINNER", "SUGGESTIVE", "NEUTRAL", "LOSER", "INCONCLUSIVE"]
 
+#: config name under which the baseline's runs are recorded
+BASELINE = "baseline"
 #: failure classes that say something about the variant itself; all others are infrastructure's
 BROKEN_CLASSES = frozenset({"bad_args", "nan", "crash"})
 
@@ -60,11 +62,15 @@ class Observation:
     loss: float | None = None
     acc: float | None = None
     n_eval: int | None = None
+    #: independent examples among them, where some share a document or a puzzle grid
+    n_clusters: int | None = None
     #: digest of the per-example scores at the last evaluation; equal digests mean equal predictions' scores
     scores_digest: str | None = None
     #: (step, the objective's metric) at each evaluation
     curve: tuple[tuple[int, float], ...] = ()
     failure_class: str | None = None
+    #: name of the in-run rule that stopped it
+    stopped_by: str | None = None
 
     @property
     def is_usable(self) -> bool:
@@ -149,10 +155,27 @@ Decision = Prune | Promote | Hold
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How a variant fared, with the sentence that says why."""
+    """How a variant fared, and the sentence that says why.
+
+    The numbers are in the objective's unit; those without meaning are None.
+    """
 
     name: VerdictName
     reason: str
+    #: mean delta over fresh seeds; a screening seed's is never told as a gain
+    raw_gain: float | None = None
+    #: the posterior mean of the effect
+    shrunk_gain: float | None = None
+    #: central 90 % of the effect
+    interval: tuple[float, float] | None = None
+    adjusted_p: float | None = None
+    #: fresh seeds that would likely settle it; None where no seeds could, or something else is in the way
+    more_seeds: int | None = None
+    #: fresh seeds behind `raw_gain`
+    variant_seeds: int | None = None
+    baseline_seeds: int | None = None
+    #: what a reader must know beside the verdict
+    warnings: tuple[str, ...] = ()
 
 
 def matched_delta(

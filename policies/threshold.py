@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from policies._variant_by_variant import VariantByVariant
 from policies.evidence import (
     BROKEN_CLASSES,
     Decision,
@@ -25,7 +26,7 @@ from policies.evidence import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(VariantByVariant):
     """Prune below a fixed delta."""
 
     #: smallest matched delta that survives a stage, in the objective's unit; may be negative

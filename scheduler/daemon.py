@@ -149,7 +149,13 @@ class Daemon:
             say=lambda reason: self._log.line(wait_line(reason)),
             may_wait=lambda: not self._was_told_to_stop,
         )
-        self._books = Books(home, journal=recovery.journal, rounds=recovery.rounds, patience=patience)
+        self._books = Books(
+            home,
+            journal=recovery.journal,
+            ledger=recovery.ledger,
+            rounds=recovery.rounds,
+            patience=patience,
+        )
         environment = worker_environment(os.environ, settings.environment)
         spool = Spool(home, quiet_period_seconds=settings.quiet_period_seconds)
         self._reception = Reception(home, spool, self.post, environment)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from policies._ledger import ledger_from, lesson_from
 from scheduler.decide import facts
 from scheduler.rounds.identity import Device
 
@@ -25,6 +26,7 @@ FACT_TYPES: dict[str, type[Any]] = {
     for fact_type in (
         facts.RoundAccepted,
         facts.TaskProbed,
+        facts.TaskBegun,
         facts.TaskRebatched,
         facts.TaskParked,
         facts.TaskRetried,
@@ -35,6 +37,8 @@ FACT_TYPES: dict[str, type[Any]] = {
         facts.VariantPruned,
         facts.VariantPromoted,
         facts.VariantHeld,
+        facts.ConfirmSetFrozen,
+        facts.LookTaken,
         facts.VerdictReached,
         facts.TaskFinished,
         facts.RoundCancelled,
@@ -47,6 +51,7 @@ FACT_TYPES: dict[str, type[Any]] = {
         facts.DrainStarted,
         facts.GpuDirtied,
         facts.GpuCleared,
+        facts.LessonLearnt,
     )
 }
 
@@ -74,12 +79,15 @@ def from_record(record: Mapping[str, Any]) -> facts.Fact | None:
 #: numbers that JSON cannot hold, as records spell them
 NON_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 _NUMBER_FIELDS = {"value", "acc", "loss", "best_val_loss", "best_val_tok_acc", "d_acc", "sd"}
+_READ_AS: dict[str, Callable[[Any], Any]] = {"ledger": ledger_from, "lesson": lesson_from}
 
 
 def _restored(name: str, value: Any) -> Any:
     """A field as its dataclass holds it: lists are tuples, non-finite numbers are numbers."""
     if name in _NUMBER_FIELDS and isinstance(value, str):
         return NON_FINITE[value]
+    if name in _READ_AS:
+        return _READ_AS[name](value)
     if name == "devices":
         return tuple(Device(**device) for device in value)
     if name == "extra":

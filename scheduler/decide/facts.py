@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from policies._assessment import Ledger
+from policies._ledger import Lesson
 from policies.evidence import Outcome, VerdictName
 from scheduler.rounds.identity import Device, RunKey, attempt_id
 
@@ -45,6 +47,14 @@ class TaskProbed(RoundFact):
     reason: str
     peak_memory_mib: float | None = None
     seconds_per_step: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskBegun(RoundFact):
+    """The task's first decision is due. What past rounds taught is frozen for it."""
+
+    task: str
+    ledger: Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +149,8 @@ class RunFinished(AssignmentFact):
     best_val_tok_acc: float | None = None
     best_val_loss: float | None = None
     n_eval: int | None = None
+    #: independent examples among them; None where the trainer does not tell
+    n_clusters: int | None = None
     extra: Mapping[str, float] = field(default_factory=dict)
     #: [step, the objective's metric] at each evaluation
     curve: tuple[tuple[int, float], ...] = ()
@@ -192,6 +204,8 @@ class VariantFact(RoundFact):
     config: str
     protocol: str | None
     reason: str
+    #: P(effect >= min_effect) by everything that ran; None where the policy has no use for it
+    chance: float | None = None
     #: matched delta in the objective's unit, positive is better
     d_acc: float | None = None
     sd: float | None = None
@@ -210,8 +224,9 @@ class VariantPruned(VariantFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantPromoted(VariantFact):
-    """The variant goes on to the next stage."""
+    """The variant goes on to the next stage, or to be confirmed."""
 
+    #: "confirm" for a candidate of the frozen set
     to_stage: str
 
 
@@ -221,13 +236,60 @@ class VariantHeld(VariantFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmSetFrozen(RoundFact):
+    """The candidates and looks are fixed. No fresh seed ran before it, and no candidate joins later."""
+
+    task: str
+    protocol: str
+    #: best first
+    candidates: tuple[str, ...]
+    looks: int
+    alpha: float
+    #: calibrated share of alpha for each look; None takes the safe one
+    share: float | None = None
+    #: independent examples of the evaluation set
+    examples: int | None = None
+    #: P(effect >= min_effect) of every variant that could have been in the set
+    chances: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookTaken(RoundFact):
+    """A declared look was taken, when every open candidate had its fresh seed."""
+
+    task: str
+    look: int
+    protocol: str
+    #: by candidate: delta, se, df, p, adjusted_p, chance, variant_seeds, baseline_seeds, in the
+    #: objective's unit
+    readings: Mapping[str, Mapping[str, Any]]
+    #: their null was rejected
+    rejected: tuple[str, ...] = ()
+    #: given up: not worth another seed
+    futile: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictReached(RoundFact):
-    """How a variant fared, in the end."""
+    """How a variant fared, in the end. Numbers are in the objective's unit, or None without meaning."""
 
     task: str
     config: str
     verdict: VerdictName
     reason: str
+    #: mean delta over fresh seeds
+    raw_gain: float | None = None
+    #: the posterior mean of the effect
+    shrunk_gain: float | None = None
+    #: central 90 % of the effect
+    interval: tuple[float, float] | None = None
+    adjusted_p: float | None = None
+    #: fresh seeds that would likely settle it
+    more_seeds: int | None = None
+    variant_seeds: int | None = None
+    baseline_seeds: int | None = None
+    #: what a reader must know beside the verdict
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,4 +371,19 @@ class GpuCleared(DaemonFact):
     device: str
 
 
-Fact = RoundFact | DaemonFact
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerFact:
+    """A fact that outlives its round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LessonLearnt(LedgerFact):
+    """What a finished task, or a foreign record file, teaches later tasks; replaces the source's last one."""
+
+    #: "<round>/<task>", or the name of the foreign file
+    source: str
+    lesson: Lesson
+    is_foreign: bool = False
+
+
+Fact = RoundFact | DaemonFact | LedgerFact

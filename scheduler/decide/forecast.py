@@ -1,11 +1,9 @@
 """How much is still to do? Runs and seconds of a task or round: at least, as expected, and at most.
 
-At least: every undecided variant is pruned at the stage it is in. At most: every one is promoted to the end.
-Expected: a variant is promoted with the share seen so far in its task, where the share starts at one half
-as if one had been promoted and one pruned. A run is expected to last as long as the finished ones of its
-task and stage did on average; without one, as its steps suggest from another stage or from the probe;
-without that, half its time budget. At most, it lasts as the slowest finished one, half as long again as its
-steps suggest, or its whole time budget.
+The policy says which runs may still come, each with its chance: at least those that nothing can prevent, at
+most all of them. A run is expected to last as long as the finished ones of its task and stage did on average;
+without one, as its steps suggest from another stage or from the probe; without that, half its time budget. At
+most, it lasts as the slowest finished one, half as long again as its steps suggest, or its whole time budget.
 """
 
 from __future__ import annotations
@@ -19,9 +17,11 @@ from dataclasses import dataclass
 import orjson
 
 from policies import Policy, make_policy
+from policies.steps import PossibleRun
 from scheduler.decide import facts
 from scheduler.decide.state import PROBE_STAGE, RoundState, TaskState
-from scheduler.rounds.round import BASELINE, Budget, Task
+from scheduler.decide.task_view import task_view
+from scheduler.rounds.round import Budget
 
 #: share of its time budget that a run takes when nothing is known
 UNKNOWN_BUDGET_SHARE = 0.5
@@ -73,7 +73,7 @@ class PlannedRun:
     bsz: int | None
     budget: Budget
     likely_seconds: float
-    #: whether it only happens if a variant is promoted
+    #: whether something has to come first that may not: a promotion, a look that leaves it open
     is_conditional: bool
 
 
@@ -96,22 +96,8 @@ def total(forecasts: Iterable[Forecast]) -> Forecast:
 
 
 def planned_runs(task: TaskState) -> Iterator[PlannedRun]:
-    """Every run the task may still take, in order: a variant goes through its stages before the next begins.
-
-    The baseline of a later stage comes before the first variant that reaches it, and only once.
-    """
-    outlook = Outlook.of(task)
-    stages = [stage.name for stage in task.task.stages]
-    if outlook.is_baseline_alone:
-        for stage in stages:
-            yield from outlook.planned(stage, BASELINE, is_conditional=False)
-    baselines: set[str] = set()
-    for config, current in outlook.open_variants.items():
-        for index in range(current, len(stages)):
-            if stages[index] not in baselines:
-                baselines.add(stages[index])
-                yield from outlook.planned(stages[index], BASELINE, is_conditional=index > current)
-            yield from outlook.planned(stages[index], config, is_conditional=index > current)
+    """Every run the task may still take, in the likely order."""
+    yield from Outlook.of(task).planned()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,37 +105,33 @@ class Outlook:
     """What a forecast needs to know of a task, gathered in one pass over its attempts."""
 
     task: TaskState
-    #: slots whose run has ended at the batch size in force, by stage and config
-    slots_done: Mapping[tuple[str, str], frozenset[int]]
+    runs_done: int
+    #: what may still run, in the likely order
+    possible: tuple[PossibleRun, ...]
     #: durations by stage of runs that were trained here, not taken from the cache
     measured_seconds: Mapping[str, tuple[float, ...]]
-    #: variants nothing final is decided about, each with the index of the stage it is in
-    open_variants: Mapping[str, int]
-    promotion_share: float
-    #: a task without variants runs its baseline at every stage
-    is_baseline_alone: bool
 
     @classmethod
     def of(cls, task: TaskState) -> Outlook:
         """The outlook of `task`. Nothing of a finished or parked task is open."""
         is_closed = task.is_finished or task.parked is not None
         runs = list(_last_ends(task))
+        ended = [run for run in runs if run.status in _ENDED and run.bsz == task.bsz]
+        protocols = {run.stage: run.protocol for run in ended}
+        over = [run for run in ended if run.protocol == protocols[run.stage]]
+        view = task_view(task, over, protocols)
+        options = orjson.dumps(task.task.policy.options, option=orjson.OPT_SORT_KEYS)
+        policy = _policy(task.task.policy.name, options)
         return cls(
             task=task,
-            slots_done=_slots_done(runs, task.bsz),
+            runs_done=len(over),
+            possible=() if is_closed else tuple(policy.possible_runs(view)),
             measured_seconds=_measured_seconds(runs),
-            open_variants={} if is_closed else dict(_open_variants(task)),
-            promotion_share=_promotion_share(task),
-            is_baseline_alone=not is_closed and not task.task.variants,
         )
-
-    @property
-    def runs_done(self) -> int:
-        return sum(len(slots) for slots in self.slots_done.values())
 
     def forecast(self) -> Forecast:
         """What the task still takes, over all stages."""
-        stages = total(self._forecast_stage(index) for index in range(len(self.task.task.stages)))
+        stages = total(self._forecast_stage(stage.name) for stage in self.task.task.stages)
         return Forecast(runs_done=self.runs_done) + stages
 
     def likely_seconds(self, stage: str) -> float:
@@ -167,43 +149,25 @@ class Outlook:
         budget_seconds = self._budget_seconds(stage)
         return budget_seconds if by_steps is None else min(STEPS_MARGIN * by_steps, budget_seconds)
 
-    def planned(self, stage: str, config: str, *, is_conditional: bool) -> Iterator[PlannedRun]:
-        """The runs of `config` at `stage` that have not ended, in slot order."""
+    def planned(self) -> Iterator[PlannedRun]:
+        """The runs that may still come, with what they would take."""
         seeds = self.task.task.seeds
-        for slot in self._slots_left(stage, config):
+        for run in self.possible:
             yield PlannedRun(
-                stage=stage,
-                config=config,
-                slot=slot,
-                seed=seeds[slot] if slot < len(seeds) else None,
+                stage=run.stage,
+                config=run.config,
+                slot=run.slot,
+                seed=seeds[run.slot] if run.slot < len(seeds) else None,
                 bsz=self.task.bsz,
-                budget=self.task.budget(stage),
-                likely_seconds=self.likely_seconds(stage),
-                is_conditional=is_conditional,
+                budget=self.task.budget(run.stage),
+                likely_seconds=self.likely_seconds(run.stage),
+                is_conditional=run.chance < 1.0,
             )
 
-    def _slots_left(self, stage: str, config: str) -> tuple[int, ...]:
-        done = self.slots_done.get((stage, config), frozenset())
-        return tuple(slot for slot in _slots(self.task.task, stage) if slot not in done)
-
-    def _forecast_stage(self, index: int) -> Forecast:
-        """What is left at one stage: of variants that are there or may arrive, and of the baseline."""
-        stage = self.task.task.stages[index].name
-        least, expected, most = 0, 0.0, 0
-        nobody_arrives = 0.0 if self.is_baseline_alone else 1.0
-        for config, current in self.open_variants.items():
-            if current > index:
-                continue
-            left = len(self._slots_left(stage, config))
-            chance = self.promotion_share ** (index - current)
-            least += left if current == index else 0
-            expected += chance * left
-            most += left
-            nobody_arrives *= 1.0 - chance
-        baseline = len(self._slots_left(stage, BASELINE)) if nobody_arrives < 1.0 else 0
-        least += baseline if nobody_arrives == 0.0 else 0
-        expected += (1.0 - nobody_arrives) * baseline
-        return self._in_seconds(stage, least, expected, most + baseline)
+    def _forecast_stage(self, stage: str) -> Forecast:
+        chances = [run.chance for run in self.possible if run.stage == stage]
+        certain = sum(chance == 1.0 for chance in chances)
+        return self._in_seconds(stage, certain, math.fsum(chances), len(chances))
 
     def _in_seconds(self, stage: str, least: int, expected: float, most: int) -> Forecast:
         likely = self.likely_seconds(stage)
@@ -234,23 +198,6 @@ class Outlook:
         return min(wanted * per_step, self._budget_seconds(stage))
 
 
-def _open_variants(task: TaskState) -> Iterator[tuple[str, int]]:
-    stages = [stage.name for stage in task.task.stages]
-    for variant in task.task.variants:
-        decisions = task.decisions.get(variant.name, ())
-        last = decisions[-1] if decisions else None
-        if variant.name in task.verdicts or isinstance(last, facts.VariantPruned | facts.VariantHeld):
-            continue
-        yield variant.name, stages.index(last.to_stage) if isinstance(last, facts.VariantPromoted) else 0
-
-
-def _promotion_share(task: TaskState) -> float:
-    decisions = [decision for made in task.decisions.values() for decision in made]
-    promoted = sum(isinstance(decision, facts.VariantPromoted) for decision in decisions)
-    pruned = sum(isinstance(decision, facts.VariantPruned) for decision in decisions)
-    return (promoted + 1) / (promoted + pruned + 2)
-
-
 def _last_ends(task: TaskState) -> Iterator[facts.RunFinished]:
     """The end of each run whose last attempt that counts has ended, without probes."""
     for key, attempts in task.attempts.items():
@@ -258,14 +205,6 @@ def _last_ends(task: TaskState) -> Iterator[facts.RunFinished]:
         counted = task.counted(key) if task.forgiven else attempts
         if key.stage != PROBE_STAGE and counted and counted[-1].finished is not None:
             yield counted[-1].finished
-
-
-def _slots_done(runs: Iterable[facts.RunFinished], bsz: int | None) -> dict[tuple[str, str], frozenset[int]]:
-    done: dict[tuple[str, str], set[int]] = {}
-    for run in runs:
-        if run.status in _ENDED and run.bsz == bsz:
-            done.setdefault((run.stage, run.config), set()).add(run.slot)
-    return {key: frozenset(slots) for key, slots in done.items()}
 
 
 def _measured_seconds(runs: Iterable[facts.RunFinished]) -> dict[str, tuple[float, ...]]:
@@ -277,11 +216,6 @@ def _measured_seconds(runs: Iterable[facts.RunFinished]) -> dict[str, tuple[floa
         if seconds is not None and math.isfinite(seconds):
             durations.setdefault(run.stage, []).append(seconds)
     return {stage: tuple(seconds) for stage, seconds in durations.items()}
-
-
-def _slots(task: Task, stage: str) -> tuple[int, ...]:
-    options = orjson.dumps(task.policy.options, option=orjson.OPT_SORT_KEYS)
-    return _policy(task.policy.name, options).slots(stage, len(task.seeds))
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from policies._ledger import Lesson
 from policies.evidence import Observation
 from scheduler.decide import facts, inputs
 from scheduler.rounds.identity import Device, RunKey
@@ -43,10 +44,14 @@ class TaskState:
 
     task: Task
     probed: facts.TaskProbed | None = None
+    begun: facts.TaskBegun | None = None
     #: every attempt, probes included, by run, in order
     attempts: Mapping[RunKey, tuple[Attempt, ...]] = field(default_factory=dict)
     #: decisions by config, in order
     decisions: Mapping[str, tuple[facts.VariantFact, ...]] = field(default_factory=dict)
+    confirm_set: facts.ConfirmSetFrozen | None = None
+    #: in order
+    looks: tuple[facts.LookTaken, ...] = ()
     verdicts: Mapping[str, facts.VerdictReached] = field(default_factory=dict)
     parked: facts.TaskParked | None = None
     #: attempts that no longer count, because a person asked for another try
@@ -72,6 +77,12 @@ class TaskState:
         """Whether a person's retry would change anything: it is parked, or a run of it failed."""
         tries = (attempt for attempts in self.attempts.values() for attempt in attempts)
         return self.parked is not None or any(_has_failed(a) and a.id not in self.forgiven for a in tries)
+
+    @property
+    def in_flight(self) -> Attempt | None:
+        """The attempt that has not ended."""
+        tries = (attempt for attempts in self.attempts.values() for attempt in attempts)
+        return next((attempt for attempt in tries if attempt.finished is None), None)
 
     def counted(self, key: RunKey) -> tuple[Attempt, ...]:
         """Attempts at `key` that count, oldest first."""
@@ -169,6 +180,8 @@ class State:
     draining: str | None = None
     #: reason by device that did not come back clean
     dirty: Mapping[str, str] = field(default_factory=dict)
+    #: what finished tasks and foreign files teach, by source
+    lessons: Mapping[str, Lesson] = field(default_factory=dict)
     live: Live = field(default_factory=Live)
 
 
@@ -185,9 +198,11 @@ def observation(run: facts.RunFinished) -> Observation:
         loss=run.loss,
         acc=run.acc,
         n_eval=run.n_eval,
+        n_clusters=run.n_clusters,
         scores_digest=run.scores_digest,
         curve=run.curve,
         failure_class=run.failure_class,
+        stopped_by=run.stopped_by,
     )
 
 
@@ -201,6 +216,8 @@ def fold(state: State, fact: facts.Fact) -> State:
         case facts.DaemonStarted():
             devices = {device.id: device for device in fact.devices}
             return replace(state, devices=devices, draining=None)
+        case facts.LessonLearnt():
+            return replace(state, lessons={**state.lessons, fact.source: fact.lesson})
         case facts.QueuePaused():
             return replace(state, paused=fact.reason)
         case facts.QueueResumed():
@@ -257,6 +274,12 @@ def _fold_task(task: TaskState, fact: facts.RoundFact) -> TaskState:
             return _with_attempt(task, fact)
         case facts.TaskProbed():
             return replace(task, probed=fact)
+        case facts.TaskBegun():
+            return replace(task, begun=fact)
+        case facts.ConfirmSetFrozen():
+            return replace(task, confirm_set=fact)
+        case facts.LookTaken():
+            return replace(task, looks=(*task.looks, fact))
         case facts.TaskRebatched():
             return _rebatched(task, fact)
         case facts.TaskParked():
@@ -275,15 +298,29 @@ def _fold_task(task: TaskState, fact: facts.RoundFact) -> TaskState:
 
 
 def _retried(task: TaskState) -> TaskState:
-    """Failures are forgiven, and what was decided because of them is open again."""
+    """Failures are forgiven, and what was decided because of them is open again.
+
+    A frozen confirm set stays: who was a candidate is one, and nobody joins.
+    """
     failed = [attempt for tries in task.attempts.values() for attempt in tries if _has_failed(attempt)]
     reopened = {attempt.intended.config for attempt in failed}
+    stages = [stage.name for stage in task.task.stages]
+    earliest: dict[str, int] = {}
+    for attempt in failed:
+        config, stage = attempt.intended.config, attempt.intended.stage
+        if stage != PROBE_STAGE:
+            earliest[config] = min(stages.index(stage), earliest.get(config, len(stages)))
     return replace(
         task,
         parked=None,
         is_finished=False,
         forgiven=task.forgiven | {attempt.id for attempt in failed},
-        decisions={config: facts for config, facts in task.decisions.items() if config not in reopened},
+        decisions={
+            config: tuple(
+                fact for fact in made if stages.index(fact.stage) < earliest.get(config, len(stages))
+            )
+            for config, made in task.decisions.items()
+        },
         verdicts={config: fact for config, fact in task.verdicts.items() if config not in reopened},
     )
 
@@ -321,7 +358,9 @@ def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:
     probed = facts.TaskProbed(
         round=fact.round, task=fact.task, bsz=fact.bsz, max_steps=steps, reason=fact.reason
     )
-    return replace(task, probed=probed, decisions={}, verdicts={}, is_finished=False)
+    return replace(
+        task, probed=probed, decisions={}, confirm_set=None, looks=(), verdicts={}, is_finished=False
+    )
 
 
 def open_attempts(state: State) -> Iterator[tuple[RoundState, TaskState, Attempt]]:

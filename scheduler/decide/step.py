@@ -34,7 +34,7 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
     At most one decision is among the actions, and only when nothing else is to be recorded first, so that
     every decision is made on a state that knows all recorded facts.
     """
-    if isinstance(event, facts.RoundFact | facts.DaemonFact):
+    if isinstance(event, facts.RoundFact | facts.DaemonFact | facts.LedgerFact):
         before, state = state, _live_after(fold(state, event), event)
         actions = after_fact(before, state, event, limits)
     else:

@@ -1,6 +1,4 @@
-"""What does one task need next? Its variants go through their stages one after the other; the baseline runs
-at a stage when the first variant needs it there.
-"""
+"""What does one task need next? Its policy says which run or decision; here that becomes a fact to record."""
 
 from __future__ import annotations
 
@@ -8,7 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from policies import Policy, make_policy
-from policies.evidence import BROKEN_CLASSES, Delta, Hold, Promote, Prune, TaskEvidence
+from policies._ledger import learnt
+from policies.evidence import Delta, Hold, Promote, Prune
+from policies.steps import Decide, Freeze, Judge, Look, Run, Step, TaskView
 from scheduler.decide import facts
 from scheduler.decide.failures import (
     Again,
@@ -23,7 +23,8 @@ from scheduler.decide.failures import (
 )
 from scheduler.decide.moves import Move, Wait, first_line, how_it_failed, parked
 from scheduler.decide.probing import probe_move
-from scheduler.decide.state import RoundState, State, TaskState
+from scheduler.decide.state import PROBE_STAGE, RoundState, State, TaskState
+from scheduler.decide.task_view import task_view
 from scheduler.rounds.identity import Device, RunKey, content_key, protocol_of, run_folder, slot_seed
 from scheduler.rounds.round import BASELINE
 
@@ -32,6 +33,7 @@ from scheduler.rounds.round import BASELINE
 class TaskPlan:
     """The plan of one task, with what it needs at hand."""
 
+    state: State
     current: RoundState
     task: TaskState
     device: Device
@@ -49,6 +51,7 @@ class TaskPlan:
             for stage in task.task.stages
         }
         return cls(
+            state=state,
             current=current,
             task=task,
             device=device,
@@ -58,103 +61,50 @@ class TaskPlan:
         )
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        return tuple(self.protocols)
+    def round_id(self) -> str:
+        return self.current.round.id
 
     def next_move(self) -> Move:
         """The task's next fact, or the run that is under way."""
+        in_flight = self.task.in_flight
+        if in_flight is not None:
+            return Wait(reason=f"running {in_flight.id}")
         if self.task.probed is None:
             move = probe_move(self.round_id, self.task, self.device, self.limits)
             if move is not None:
                 return move
-        for variant in self.task.task.variants:
-            move = self._variant_move(variant.name)
+        if self.task.begun is None:
+            ledger = learnt(tuple(self.state.lessons.values()), self.task.task.objective)
+            return facts.TaskBegun(round=self.round_id, task=self.task.task.name, ledger=ledger)
+        over: list[facts.RunFinished] = []
+        for key in self.task.attempts:
+            move = self._ended(key, over)
             if move is not None:
                 return move
-        if not self.task.task.variants:
-            for stage in self.stages:
-                move = self._runs_move(stage, BASELINE)
-                if move is not None:
-                    return move
-        return facts.TaskFinished(round=self.round_id, task=self.task.task.name)
+        view = task_view(self.task, over, self.protocols)
+        step = self.policy.next(view)
+        return self._finish(view) if step is None else self._fact(step)
 
-    @property
-    def round_id(self) -> str:
-        return self.current.round.id
-
-    def evidence(self, config: str) -> TaskEvidence:
-        """Runs of `config` and of the baseline in the protocols of now."""
-        current = set(self.protocols.items())
-        return TaskEvidence(
-            objective=self.task.task.objective,
-            stages=self.stages,
-            variant=tuple(o for o in self.task.observations(config) if (o.stage, o.protocol) in current),
-            baseline=tuple(o for o in self.task.observations(BASELINE) if (o.stage, o.protocol) in current),
-        )
-
-    def _variant_move(self, config: str) -> Move | None:
-        """The variant's next fact; None when nothing is left to do for it."""
-        for stage in self.stages:
-            decision = self._decision(config, stage)
-            if decision is None:
-                return (
-                    self._runs_move(stage, BASELINE)
-                    or self._runs_move(stage, config)
-                    or self._decide(config, stage)
-                )
-            if not isinstance(decision, facts.VariantPromoted):
-                break
-        if config in self.task.verdicts:
+    def _ended(self, key: RunKey, over: list[facts.RunFinished]) -> Move | None:
+        """What follows from how a run ended; a run that is over is added to `over`."""
+        if key.stage == PROBE_STAGE:
             return None
-        verdict = self.policy.verdict(self.evidence(config))
-        return facts.VerdictReached(
-            round=self.round_id,
-            task=self.task.task.name,
-            config=config,
-            verdict=verdict.name,
-            reason=verdict.reason,
-        )
-
-    def _decision(self, config: str, stage: str) -> facts.VariantFact | None:
-        """The decision about `config` after `stage` in the protocol of now."""
-        for fact in self.task.decisions.get(config, ()):
-            if fact.stage == stage and fact.protocol == self.protocols[stage]:
-                return fact
-        return None
-
-    def _runs_move(self, stage: str, config: str) -> Move | None:
-        """What the runs of `config` at `stage` still need; None when all have ended."""
-        slots = self.policy.slots(stage, len(self.task.task.seeds))
-        for slot in slots:
-            seed = slot_seed(self.task.task.seeds, slot, self.protocols[stage])
-            key = RunKey(task=self.task.task.name, stage=stage, config=config, seed=seed)
-            now = self._standing(key, self.protocols[stage])
-            move = self._run_move(key, slot, now)
-            if move is not None:
-                return move
-            if isinstance(now, Over) and now.run.failure_class in BROKEN_CLASSES:
-                return None  # further seeds of a broken variant would only break again
-        return None
-
-    def _standing(self, key: RunKey, protocol: str) -> Standing:
-        counted = tuple(a for a in self.task.counted(key) if a.intended.protocol == protocol)
-        return standing(self.task, counted, len(self.task.attempts.get(key, ())), self.limits)
-
-    def _run_move(self, key: RunKey, slot: int, now: Standing) -> Move | None:
-        match now:
-            case Again(attempt=attempt):
-                return self._intend(key, slot, attempt)
-            case InFlight(attempt=in_flight):
-                return Wait(reason=f"running {in_flight.id}")
+        match self._standing(key):
             case LowerBatch(run=run, bsz=bsz):
                 reason = f"out of memory at bsz={run.bsz} ({run.stage} {run.config} s{run.seed})"
                 return facts.TaskRebatched(round=self.round_id, task=key.task, bsz=bsz, reason=reason)
             case Park(run=run, remedy=remedy):
                 return parked(run, first_line(run.error), remedy)
-            case Over(run=run) if run.has_failed or (key.config == BASELINE and run.value is None):
-                return self._breaker(key, run)
-            case Over():
-                return None
+            case Over(run=run):
+                over.append(run)
+                if run.has_failed or (key.config == BASELINE and run.value is None):
+                    return self._breaker(key, run)
+        return None
+
+    def _standing(self, key: RunKey) -> Standing:
+        protocol = self.protocols[key.stage]
+        counted = tuple(a for a in self.task.counted(key) if a.intended.protocol == protocol)
+        return standing(self.task, counted, len(self.task.attempts.get(key, ())), self.limits)
 
     def _breaker(self, key: RunKey, run: facts.RunFinished) -> Move | None:
         """Park the task when the failure is not the variant's alone: it would fail every variant alike."""
@@ -174,7 +124,41 @@ class TaskPlan:
         reason = f"{last.config} and {run.config} failed alike: {first_line(run.error)}"
         return parked(run, reason, "mend what both have in common, then retry")
 
-    def _intend(self, key: RunKey, slot: int, attempt: int) -> facts.RunIntended:
+    def _fact(self, step: Step) -> Move:
+        """The fact that a step of the policy becomes."""
+        where: dict[str, Any] = {"round": self.round_id, "task": self.task.task.name}
+        match step:
+            case Run():
+                return self._run(step)
+            case Decide():
+                return self._decision(step)
+            case Freeze(stage=stage, confirm_set=confirm_set):
+                return facts.ConfirmSetFrozen(**where, protocol=self.protocols[stage], **asdict(confirm_set))
+            case Look(stage=stage):
+                return facts.LookTaken(
+                    **where,
+                    protocol=self.protocols[stage],
+                    look=step.look,
+                    readings={name: asdict(each) for name, each in step.candidates.items()},
+                    rejected=step.rejected,
+                    futile=step.futile,
+                )
+            case Judge(config=config, verdict=verdict):
+                numbers = asdict(verdict)
+                return facts.VerdictReached(**where, config=config, verdict=numbers.pop("name"), **numbers)
+
+    def _run(self, step: Run) -> Move:
+        seed = slot_seed(self.task.task.seeds, step.slot, self.protocols[step.stage])
+        key = RunKey(task=self.task.task.name, stage=step.stage, config=step.config, seed=seed)
+        match self._standing(key):
+            case Again(attempt=attempt):
+                return self._intended(key, step.slot, attempt)
+            case InFlight(attempt=in_flight):
+                return Wait(reason=f"running {in_flight.id}")
+            case other:
+                raise AssertionError(f"the policy asks for {key}, which is {type(other).__name__}")
+
+    def _intended(self, key: RunKey, slot: int, attempt: int) -> facts.RunIntended:
         protocol = self.protocols[key.stage]
         config = self.task.task.variant(key.config).config
         return facts.RunIntended(
@@ -190,26 +174,36 @@ class TaskPlan:
             run_dir=run_folder(key, attempt),
         )
 
-    def _decide(self, config: str, stage: str) -> facts.VariantFact:
-        evidence = self.evidence(config)
-        decision = self.policy.after(stage, evidence)
+    def _decision(self, step: Decide) -> facts.VariantFact:
         common: dict[str, Any] = {
             "round": self.round_id,
             "task": self.task.task.name,
-            "stage": stage,
-            "config": config,
-            "protocol": self.protocols[stage],
-            "reason": decision.reason,
-            **_numbers(evidence.delta(stage)),
+            "stage": step.stage,
+            "config": step.config,
+            "protocol": self.protocols[step.stage],
+            "reason": step.decision.reason,
+            "chance": step.chance,
+            **_numbers(step.delta),
         }
-        match decision:
+        match step.decision:
             case Prune():
                 return facts.VariantPruned(**common)
             case Promote():
-                following = self.stages[self.stages.index(stage) + 1]
-                return facts.VariantPromoted(**common, to_stage=following)
+                return facts.VariantPromoted(**common, to_stage=step.to_stage or self._after(step.stage))
             case Hold():
                 return facts.VariantHeld(**common)
+
+    def _after(self, stage: str) -> str:
+        stages = list(self.protocols)
+        return stages[stages.index(stage) + 1]
+
+    def _finish(self, view: TaskView) -> facts.Fact:
+        """The task's lesson for later rounds, and then its end."""
+        source = f"{self.round_id}/{self.task.task.name}"
+        lesson = self.policy.lesson(view)
+        if lesson.is_empty or self.state.lessons.get(source) == lesson:
+            return facts.TaskFinished(round=self.round_id, task=self.task.task.name)
+        return facts.LessonLearnt(source=source, lesson=lesson)
 
 
 def _numbers(delta: Delta | None) -> dict[str, Any]:

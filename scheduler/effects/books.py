@@ -1,9 +1,9 @@
-"""Where is a fact written down? The daemon's journal or its round's records; nothing else writes either."""
+"""Where is a fact written down? The daemon's journal, the ledger, or its round's records: one writer each."""
 
 from __future__ import annotations
 
 from scheduler.decide.codec import to_fields
-from scheduler.decide.facts import Fact, RoundAccepted, RoundFact, RoundFinished
+from scheduler.decide.facts import Fact, LedgerFact, RoundAccepted, RoundFact, RoundFinished
 from scheduler.effects.patience import Patience
 from scheduler.effects.records import Journal
 from scheduler.rounds.paths import HomePaths
@@ -22,11 +22,13 @@ class Books:
         home: HomePaths,
         *,
         journal: Journal,
+        ledger: Journal,
         rounds: dict[str, Journal],
         patience: Patience,
     ) -> None:
         self._home = home
         self._journal = journal
+        self._ledger = ledger
         self._rounds = rounds
         self._patience = patience
 
@@ -52,10 +54,12 @@ class Books:
             journal.close()
 
     def close(self) -> None:
-        for journal in (self._journal, *self._rounds.values()):
+        for journal in (self._journal, self._ledger, *self._rounds.values()):
             journal.close()
 
     def _file_of(self, fact: Fact) -> Journal:
+        if isinstance(fact, LedgerFact):
+            return self._ledger
         if not isinstance(fact, RoundFact):
             return self._journal
         if fact.round not in self._rounds:

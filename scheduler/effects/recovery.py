@@ -28,6 +28,7 @@ class Recovery:
     #: when each open attempt started, by attempt id
     started_at: dict[str, datetime]
     journal: Journal = field(init=False)
+    ledger: Journal = field(init=False)
 
     def take(self, record: dict[str, Any]) -> None:
         """Fold one record."""
@@ -46,6 +47,7 @@ def replay(home: HomePaths) -> Recovery:
     """Fold every record of the home. Raises CorruptRecordsError where one cannot be read."""
     recovery = Recovery(state=State(), rounds={}, started_at={})
     recovery.journal, _ = Journal.open(home.journal, fold=recovery.take)
+    recovery.ledger, _ = Journal.open(home.ledger, fold=recovery.take)
     for path in sorted(home.results.glob("*/records.jsonl"), key=_accepted_at):
         round_id = path.parent.name
         journal, _ = Journal.open(path, fold=recovery.take)

@@ -23,12 +23,26 @@ def line_for(fact: facts.Fact, before: State) -> str | None:
         return _attempt(fact, before)
     if isinstance(fact, facts.RoundFact):
         return _round(fact, before)
+    if isinstance(fact, facts.LedgerFact):
+        return _ledger(fact)
     return _daemon(fact)
 
 
 def wait_line(reason: str) -> str:
     """The line that says why nothing starts."""
     return f"WAIT reason={one_line(reason)}"
+
+
+def _ledger(fact: facts.LedgerFact) -> str | None:
+    match fact:
+        case facts.LessonLearnt(lesson=lesson):
+            seeds = lesson.quick.df + lesson.medium.df
+            kind = " foreign" if fact.is_foreign else ""
+            return (
+                f"LEDGER{kind} source={one_line(fact.source)} noise from {seeds} degrees of freedom,"
+                f" {numbers.count(len(lesson.readings), 'effect')}"
+            )
+    return None
 
 
 def _daemon(fact: facts.DaemonFact) -> str | None:
@@ -76,6 +90,13 @@ def _round(fact: facts.RoundFact, before: State) -> str | None:
             )
         case facts.TaskRetried():
             return f"RETRY task={fact.task} {end}"
+        case facts.ConfirmSetFrozen():
+            names = ",".join(fact.candidates) or "none"
+            return (
+                f"CONFIRM task={fact.task} candidates={names} looks={fact.looks} alpha={fact.alpha:g} {end}"
+            )
+        case facts.LookTaken():
+            return _look(fact, before)
         case facts.VerdictReached():
             return f"VERDICT task={fact.task} cfg={fact.config} {fact.verdict} {one_line(fact.reason)} {end}"
         case facts.TaskFinished():
@@ -86,6 +107,16 @@ def _round(fact: facts.RoundFact, before: State) -> str | None:
             counts = _verdict_counts(fact, before)
             return f"ROUND {end} {fact.outcome}: {counts}; results/{fact.round}/summary.txt"
     return None
+
+
+def _look(fact: facts.LookTaken, before: State) -> str:
+    objective = before.rounds[fact.round].round.task(fact.task).objective
+    words = [
+        f"{name} {numbers.delta_text(objective, reading['delta'])} adjusted_p={reading['adjusted_p']:.3g}"
+        + (" rejected" if name in fact.rejected else " given up" if name in fact.futile else "")
+        for name, reading in fact.readings.items()
+    ]
+    return f"LOOK task={fact.task} look={fact.look} {'; '.join(words)} round={fact.round}"
 
 
 def _accepted(fact: facts.RoundAccepted) -> str:

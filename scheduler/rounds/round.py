@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from policies.evidence import BASELINE as BASELINE
 from policies.evidence import Objective
-
-#: the config name under which the baseline is recorded
-BASELINE = "baseline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

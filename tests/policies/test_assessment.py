@@ -14,8 +14,8 @@ from policies._effect_prior import EffectPrior, Part
 from policies._looks import LookPlan, Looks
 from policies._screening import ScreenRule, confirm_set, promoted
 from policies._variance import NoisePrior
-from policies._verdict import Judgement, judge
-from policies.evidence import Objective, Observation
+from policies._verdict import judge
+from policies.evidence import Objective, Observation, Verdict
 
 PP = Objective()
 NAT = Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01)
@@ -65,7 +65,7 @@ def looks_of(task: TaskRuns, plan: LookPlan, failed: tuple[str, ...] = ()) -> Lo
     return progress(task, plan, failed).looks
 
 
-def verdict(task: TaskRuns, name: str, plan: LookPlan | None = None, **more: Any) -> Judgement:
+def verdict(task: TaskRuns, name: str, plan: LookPlan | None = None, **more: Any) -> Verdict:
     return judge(evidence(task, name, plan, **more))
 
 
@@ -185,7 +185,7 @@ def test_a_no_op_is_stopped_and_neutral() -> None:
     copies = tuple(replace(each, config="copy") for each in GOOD_AND_NOT.baseline)
     task = replace(GOOD_AND_NOT, variants={"copy": copies})
     assert screened(task)[0].stopped == "no-op"
-    assert verdict(task, "copy") == Judgement(name="NEUTRAL", reason="no-op: equals the baseline bit for bit")
+    assert verdict(task, "copy") == Verdict(name="NEUTRAL", reason="no-op: equals the baseline bit for bit")
 
 
 def test_a_variant_that_never_ran_has_no_verdict() -> None:

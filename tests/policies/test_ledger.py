@@ -58,9 +58,9 @@ def test_a_lesson_is_learnt_from_fresh_seeds_and_every_variant() -> None:
     assert lesson.readings[0].sd < lesson.readings[1].sd
 
 
-def test_a_task_without_a_confirm_set_teaches_by_its_screening() -> None:
+def test_a_task_without_a_confirm_set_teaches_by_its_screening_and_its_baseline() -> None:
     lesson = lesson_of(TASK)
-    assert lesson.medium == Spread()
+    assert lesson.medium == spread_of([{1: 52.0, 2: 54.0, 3: 50.0}])
     assert (len(lesson.readings), lesson.confirmed) == (2, 0)
 
 

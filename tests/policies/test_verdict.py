@@ -15,8 +15,8 @@ from policies._looks import Rejection
 from policies._planning import Design
 from policies._posterior import medium_reading, posterior, quick_reading
 from policies._variance import Noise, NoisePrior
-from policies._verdict import Confirmation, Evidence, Judgement, Screening, judge
-from policies.evidence import Objective
+from policies._verdict import Confirmation, Evidence, Screening, judge
+from policies.evidence import Objective, Verdict
 
 PP = Objective()
 NAT = Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01)
@@ -50,7 +50,7 @@ def screening(delta: float, se: float = 3.0, *, has_worse_loss: bool = False) ->
     return Screening(quick=quick, posterior=posterior([quick_reading(quick)]), has_worse_loss=has_worse_loss)
 
 
-def verdict(**fields: Any) -> Judgement:
+def verdict(**fields: Any) -> Verdict:
     return judge(Evidence(**{"objective": PP, "design": DESIGN, **fields}))
 
 
@@ -138,7 +138,7 @@ def test_the_gain_of_the_screening_seed_is_never_quoted() -> None:
 
 def test_a_no_op_is_neutral_without_an_interval() -> None:
     judged = verdict(is_no_op=True, screening=screening(0.0))
-    assert judged == Judgement(name="NEUTRAL", reason="no-op: equals the baseline bit for bit")
+    assert judged == Verdict(name="NEUTRAL", reason="no-op: equals the baseline bit for bit")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_winner_stays_one_when_a_later_run_fails() -> None:
 
 
 def test_without_any_run_nothing_is_said() -> None:
-    assert verdict() == Judgement(name="INCONCLUSIVE", reason="no run to compare")
+    assert verdict() == Verdict(name="INCONCLUSIVE", reason="no run to compare")
 
 
 def test_gains_are_told_in_the_unit_of_the_objective() -> None:

@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+from policies._assessment import Ledger
+from policies._delta import SeedCorrelation, SeedPairs
+from policies._effect_prior import Reading
+from policies._ledger import Lesson
+from policies._variance import NoisePrior, Spread
 from scheduler.decide import facts
 from scheduler.decide.codec import FACT_TYPES, event_name, from_record, to_fields
 from scheduler.effects.records import decode, encode
@@ -25,6 +30,21 @@ BY_NAME: dict[str, Any] = {
     "max_steps": {"quick": 17},
     "budget": {"max_steps": None, "time_budget_sec": 60.0},
     "spec": {"id": "night", "note": "x" * 10_000},
+    "ledger": Ledger(medium=NoisePrior(sd=1.5, df=6.0), correlation=SeedCorrelation(rho=0.3, theta=0.1)),
+    "lesson": Lesson(
+        unit="pp",
+        min_effect=1.0,
+        quick=Spread(),
+        medium=Spread(ss=2.5, df=3),
+        pairs=SeedPairs(products=0.5, variant_ss=1.0, baseline_ss=2.0, pairs=2),
+        readings=(Reading(value=0.5, sd=1.25),),
+        confirmed=1,
+    ),
+    "readings": {"a": {"delta": 0.5, "p": 0.01, "variant_seeds": 2}},
+    "candidates": ("a", "b"),
+    "chances": {"a": 0.75},
+    "interval": (-0.5, 2.5),
+    "warnings": ("the seed changes nothing",),
 }
 BY_TYPE: dict[Any, Any] = {str: "text", int: 7, float: 0.5, bool: True}
 
@@ -57,7 +77,7 @@ def test_no_kind_of_fact_is_forgotten() -> None:
         kind
         for kind in vars(facts).values()
         if dataclasses.is_dataclass(kind)
-        and issubclass(kind, facts.RoundFact | facts.DaemonFact)  # type: ignore[arg-type]
+        and issubclass(kind, facts.RoundFact | facts.DaemonFact | facts.LedgerFact)  # type: ignore[arg-type]
         and not any(
             other is not kind and issubclass(other, kind)
             for other in vars(facts).values()

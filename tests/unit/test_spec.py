@@ -122,7 +122,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
     (task,) = draft.tasks
     assert (draft.id, draft.title, draft.priority, draft.after) == ("my-night", "my-night", 0, ())
     assert (task.seeds, task.bsz, task.objective) == ((0,), (), Objective())
-    assert task.policy == PolicyChoice(name="threshold", options={})
+    assert task.policy == PolicyChoice(name="screen_confirm", options={})
     assert task.stages[0].budget.max_steps is None
     assert (task.args, task.baseline, task.variants) == ({}, {}, {})
 

@@ -1,0 +1,137 @@
+"""How does a policy of three questions go through a task? Variant after variant, each through its stages.
+
+A policy that decides about each variant by itself inherits `VariantByVariant` and answers `slots`, `after`
+and `verdict`. The baseline runs at a stage when the first variant needs it there.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+
+from policies._assessment import TaskRuns
+from policies._ledger import Lesson, lesson_of
+from policies.evidence import (
+    BASELINE,
+    BROKEN_CLASSES,
+    Decision,
+    Observation,
+    TaskEvidence,
+    Verdict,
+)
+from policies.steps import Decide, Judge, PossibleRun, Run, Step, TaskView
+
+
+class VariantByVariant:
+    """Pure code that decides about one variant at a time."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def slots(self, stage: str, listed: int) -> tuple[int, ...]:
+        """The slots whose seeds run at `stage`, given how many seeds the task lists."""
+
+    @abstractmethod
+    def after(self, stage: str, evidence: TaskEvidence) -> Decision:
+        """What becomes of a variant whose runs at `stage`, and the baseline's, have ended."""
+
+    @abstractmethod
+    def verdict(self, evidence: TaskEvidence) -> Verdict:
+        """How a variant fared that was pruned or held. An infrastructure failure is never a LOSER."""
+
+    def next(self, view: TaskView) -> Step | None:
+        """The next run, decision or verdict; None when every variant has its verdict."""
+        for config in view.variants:
+            step = self._variant_step(view, config)
+            if step is not None:
+                return step
+        if view.variants:
+            return None
+        stages = (self._missing_run(view, stage, BASELINE) for stage in view.stages)
+        return next((run for run in stages if run is not None), None)
+
+    def possible_runs(self, view: TaskView) -> Iterator[PossibleRun]:
+        """Every run that may still come: a variant is promoted as often as the task's others were so far."""
+        if not view.variants:
+            for stage in view.stages:
+                yield from self._possible(view, stage, BASELINE, 1.0)
+        share = promotion_share(view)
+        arriving = dict.fromkeys(view.stages, 1.0)
+        open_variants = dict(_open_variants(view))
+        for current in open_variants.values():
+            for index in range(current, len(view.stages)):
+                arriving[view.stages[index]] *= 1.0 - share ** (index - current)
+        begun: set[str] = set()
+        for config, current in open_variants.items():
+            for index in range(current, len(view.stages)):
+                stage = view.stages[index]
+                if stage not in begun:
+                    begun.add(stage)
+                    yield from self._possible(view, stage, BASELINE, 1.0 - arriving[stage])
+                yield from self._possible(view, stage, config, share ** (index - current))
+
+    def lesson(self, view: TaskView) -> Lesson:
+        """What the baseline's seeds tell of the noise; those of the variants selected, and are no measure."""
+        screens, confirms = view.stages[0], view.stages[min(1, len(view.stages) - 1)]
+        alone = TaskRuns(
+            objective=view.objective, baseline=view.baseline, variants={}, quick=screens, medium=confirms
+        )
+        return lesson_of(alone)
+
+    def _possible(self, view: TaskView, stage: str, config: str, chance: float) -> Iterator[PossibleRun]:
+        for slot in self.slots(stage, view.listed_seeds):
+            if view.run(stage, config, slot) is None:
+                yield PossibleRun(stage=stage, config=config, slot=slot, chance=chance)
+
+    def _variant_step(self, view: TaskView, config: str) -> Step | None:
+        """The variant's next step; None when nothing is left to do for it."""
+        for stage in view.stages:
+            decided = view.decided(config, stage)
+            if decided is None:
+                return (
+                    self._missing_run(view, stage, BASELINE)
+                    or self._missing_run(view, stage, config)
+                    or self._decide(view, config, stage)
+                )
+            if decided != "promoted":
+                break
+        if config in view.verdicts:
+            return None
+        return Judge(config=config, verdict=self.verdict(view.evidence(config)))
+
+    def _missing_run(self, view: TaskView, stage: str, config: str) -> Run | None:
+        for slot in self.slots(stage, view.listed_seeds):
+            run = view.run(stage, config, slot)
+            if run is None:
+                return Run(stage=stage, config=config, slot=slot)
+            if is_broken(run):
+                return None  # further seeds of a broken variant would only break again
+        return None
+
+    def _decide(self, view: TaskView, config: str, stage: str) -> Decide:
+        evidence = view.evidence(config)
+        return Decide(
+            config=config, stage=stage, decision=self.after(stage, evidence), delta=evidence.delta(stage)
+        )
+
+
+def is_broken(run: Observation) -> bool:
+    """Whether a run speaks against its variant, so that further seeds would only repeat it."""
+    return run.failure_class in BROKEN_CLASSES
+
+
+def promotion_share(view: TaskView) -> float:
+    """The share of decided variants that was promoted, as if one had been promoted and one pruned before."""
+    made = [decided for by_stage in view.decisions.values() for decided in by_stage.values()]
+    promoted = sum(decided == "promoted" for decided in made)
+    pruned = sum(decided == "pruned" for decided in made)
+    return (promoted + 1) / (promoted + pruned + 2)
+
+
+def _open_variants(view: TaskView) -> Iterator[tuple[str, int]]:
+    """Variants nothing final is decided about, each with the index of the stage it is in."""
+    for config in view.variants:
+        made = view.decisions.get(config, {})
+        if config in view.verdicts or any(decided != "promoted" for decided in made.values()):
+            continue
+        yield config, len(made)
