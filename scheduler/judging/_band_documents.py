@@ -1,0 +1,158 @@
+"""How does a repeatability band read? Per config: its runs, their band, and loss against tokens seen."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from scheduler.judging._markdown import cell, number, table
+from scheduler.judging._spread import spread
+from scheduler.judging.evidence import JudgedRun, common_steps
+from scheduler.judging.protocol import SIDE_LABEL
+
+if TYPE_CHECKING:
+    from scheduler.judging.band import Band, ConfigBand, Quantity
+
+#: rows of the table of loss against tokens; the CSV file holds every point
+_MAX_CURVE_ROWS = 12
+
+
+def band_document(answer: Band) -> str:
+    """The whole answer."""
+    sample = answer.sample
+    stage = f", stage {sample.stage}" if sample.stage else ""
+    lines = [f"# Repeatability band: {cell(sample.source)}{cell(stage)}", ""]
+    for each in answer.configs:
+        lines += [f"## {cell(each.config)} (N={len(each.runs)} runs)", "", *_config(answer, each)]
+    if sample.pilots:
+        lines += ["## Pilots", "", "On another prompt set: kept, never pooled.", "", *_pilots(answer)]
+    lines += [f"> {cell(sentence)}  " for sentence in (SIDE_LABEL, *sample.notes)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def line(each: ConfigBand) -> str:
+    """The figures of a config's first quantities, on one line."""
+    return "; ".join(_short(quantity) for quantity in each.quantities) or "nothing to band"
+
+
+def curves_csv(answer: Band, metric: str) -> str:
+    """Every point of every curve, pilots included."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("config", "seed", "prompt_set", "step", "tokens", metric))
+    for run in (*answer.sample.runs, *answer.sample.pilots):
+        rows.writerows(
+            (run.config, run.seed, run.prompt_set, point.step, point.tokens, point.metrics[metric])
+            for point in run.curve
+            if metric in point.metrics
+        )
+    return text.getvalue()
+
+
+def _config(answer: Band, each: ConfigBand) -> Iterator[str]:
+    metrics = tuple(dict.fromkeys(answer.options.metrics or (answer.sample.objective.metric,)))
+    yield from _runs(each, metrics)
+    percent = f"{100 * answer.options.confidence:g} % one new run"
+    rows = []
+    for quantity in each.quantities:
+        found = quantity.spread
+        cv = "-" if found.cv is None else f"{100 * found.cv:.3g} %"
+        interval = "-" if quantity.interval is None else " to ".join(number(x, 5) for x in quantity.interval)
+        rows.append((quantity.name, str(found.n), number(found.mean, 5), _sd(found.sd), cv, interval))
+    yield from table(("Quantity", "n", "Mean", "SD", "CV", percent), rows)
+    sentences = [quantity.sentence for quantity in each.quantities if quantity.sentence is not None]
+    for sentence in (*sentences, *each.warnings):
+        yield f"- {cell(sentence)}"
+    yield ""
+    if answer.curve is not None:
+        yield from _curve(each.runs, answer.curve)
+
+
+def _runs(each: ConfigBand, metrics: Sequence[str]) -> Iterator[str]:
+    units = {shape.unit for shape in each.shapes if shape.points}
+    unit = units.pop() if len(units) == 1 else "tokens or steps"
+    head = (
+        "Seed",
+        *(cell(name) for name in metrics),
+        "Late-loss variance",
+        f"Early slope per million {unit}",
+        f"Late slope per million {unit}",
+        "Plateau coefficient",
+    )
+    shapes = each.shapes or (None,) * len(each.runs)
+    rows = [
+        (
+            "unknown" if run.seed is None else str(run.seed),
+            *(number(run.metrics.get(name), 5) for name in metrics),
+            *(
+                ("undefined",) * 4
+                if shape is None
+                else (
+                    _or_undefined(shape.late_variance),
+                    _or_undefined(shape.early_slope, signed=True),
+                    _or_undefined(shape.late_slope, signed=True),
+                    _or_undefined(shape.plateau_coefficient),
+                )
+            ),
+        )
+        for run, shape in zip(each.runs, shapes, strict=True)
+    ]
+    yield from table(head, rows)
+
+
+def _curve(runs: Sequence[JudgedRun], metric: str) -> Iterator[str]:
+    """Loss against tokens seen, at steps that all runs have."""
+    steps = common_steps(runs, metric)
+    if not steps:
+        yield from (f"No step at which every run told its {cell(metric)}.", "")
+        return
+    last = len(steps) - 1
+    shown = [steps[round(i * last / (_MAX_CURVE_ROWS - 1))] for i in range(_MAX_CURVE_ROWS)]
+    rows = []
+    for step in dict.fromkeys(shown if last >= _MAX_CURVE_ROWS else steps):
+        points = [next(p for p in run.curve if p.step == step and metric in p.metrics) for run in runs]
+        tokens = {point.tokens for point in points}
+        found = spread([point.metrics[metric] for point in points])
+        assert found is not None
+        seen = str(tokens.pop()) if len(tokens) == 1 and None not in tokens else "-"
+        figures = (number(found.mean), number(found.sd), number(found.minimum), number(found.maximum))
+        rows.append((str(step), seen, *figures))
+    yield f"### {cell(metric)} against tokens seen"
+    yield ""
+    yield from table(("Step", "Tokens", "Mean", "SD", "Min", "Max"), rows)
+
+
+def _pilots(answer: Band) -> Iterator[str]:
+    metric = answer.sample.objective.metric
+    yield from table(
+        ("Run", "Prompt set", cell(metric)),
+        [
+            (run.name, run.prompt_set or "-", number(run.metrics.get(metric), 5))
+            for run in answer.sample.pilots
+        ],
+    )
+
+
+def _short(quantity: Quantity) -> str:
+    found = quantity.spread
+    fields = [f"{quantity.name} {number(found.mean, 5)}"]
+    if found.sd is not None:
+        fields.append(f"sd {found.sd:.3g}")
+    if found.cv is not None:
+        fields.append(f"CV {100 * found.cv:.3g} % (n={found.n})")
+    if quantity.interval is not None:
+        fields.append(f"one new run {' to '.join(number(x) for x in quantity.interval)}")
+    return " ".join(fields)
+
+
+def _sd(value: float | None) -> str:
+    """Three digits, which is more than few runs can know of it."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _or_undefined(value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:+.4g}" if signed else f"{value:.4g}"
