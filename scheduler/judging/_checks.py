@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -51,6 +51,21 @@ def flag_problems(name: str, value: Any) -> Iterator[str]:
     """At most one line, for a value that is neither true nor false."""
     if not isinstance(value, bool):
         yield f"{name}: must be true or false (found {value!r})"
+
+
+def numbers_problems(name: str, value: Any) -> Iterator[str]:
+    """A line for what is no table of numbers, or for each number that is none."""
+    if not isinstance(value, Mapping):
+        yield f"{name}: must be a table of numbers (found {value!r})"
+        return
+    for key, number in value.items():
+        yield from number_problems(f"{name}.{key}", number)
+
+
+def word_problems(name: str, value: Any) -> Iterator[str]:
+    """At most one line, for a value that is no text; it may be empty."""
+    if not isinstance(value, str):
+        yield f"{name}: must be a word (found {value!r})"
 
 
 def words(value: Any) -> Any:

@@ -202,8 +202,8 @@ def _sizes(judged: SignificanceJudged) -> Iterator[str]:
     yield from table(("experiment", "metric", "effect", "n", "unit"), rows)
     yield "Seeds by the t test."
     if judged.shares:
-        yield "Episodes by the two-proportion z test of Fleiss, Levin and Paik: pooled variance under the null, no"
-        yield "correction for continuity, and as if episodes were independent."
+        yield "Episodes by the two-proportion z test of Fleiss, Levin and Paik: pooled variance under the"
+        yield "null, no correction for continuity, and as if episodes were independent."
     yield ""
 
 
