@@ -98,7 +98,7 @@ def _round(fact: facts.RoundFact, before: State) -> str | None:
         case facts.LookTaken():
             return _look(fact, before)
         case facts.VerdictReached():
-            return f"VERDICT task={fact.task} cfg={fact.config} {fact.verdict} {one_line(fact.reason)} {end}"
+            return _verdict(fact, before)
         case facts.TaskFinished():
             return f"TASK task={fact.task} finished {end}"
         case facts.RoundCancelled():
@@ -117,6 +117,16 @@ def _look(fact: facts.LookTaken, before: State) -> str:
         for name, reading in fact.readings.items()
     ]
     return f"LOOK task={fact.task} look={fact.look} {'; '.join(words)} round={fact.round}"
+
+
+def _verdict(fact: facts.VerdictReached, before: State) -> str:
+    objective = before.rounds[fact.round].round.task(fact.task).objective
+    words = [f"VERDICT task={fact.task} cfg={fact.config} {fact.verdict}", one_line(fact.reason)]
+    for name, gain in (("raw", fact.raw_gain), ("shrunk", fact.shrunk_gain)):
+        if gain is not None:
+            words.append(f"{name}={numbers.signed(objective, gain)}")
+    words += [f"WARN {one_line(warning)}" for warning in fact.warnings]
+    return " ".join([*words, f"round={fact.round}"])
 
 
 def _accepted(fact: facts.RoundAccepted) -> str:

@@ -11,6 +11,10 @@ from scheduler.report.printable import one_line
 from scheduler.report.reading import RoundReading, TaskReading, VariantReading
 from scheduler.report.text import (
     baseline_fields,
+    confirm_set_words,
+    gain_words,
+    later_stage_title,
+    look_words,
     run_counts,
     seed_fields,
     task_description,
@@ -58,7 +62,8 @@ def _task(task: TaskReading) -> Iterator[str]:
     for title, variants in (("Survivors", task.survivors), ("Pruned", task.pruned), ("Held", task.held)):
         yield from _variants(task.objective, title, variants)
     for stage, variants in task.confirmed.items():
-        yield from _variants(task.objective, f"{stage} confirmed", variants)
+        yield from _variants(task.objective, later_stage_title(task, stage), variants)
+    yield from _looks(task)
     if task.undecided:
         yield from (f"Not decided: {', '.join(_cell(name) for name in task.undecided)}", "")
     yield from _failures(task)
@@ -77,6 +82,26 @@ def _variants(objective: Objective, title: str, variants: Sequence[VariantReadin
         rows.append((variant.fact.config, fields, seeds, variant.fact.reason))
     yield from (f"### {_cell(title)}", "")
     yield from _table(("variant", "result", "seeds", "why"), rows)
+
+
+def _looks(task: TaskReading) -> Iterator[str]:
+    frozen = task.state.confirm_set
+    if frozen is None:
+        return
+    yield from (f"### {_cell(confirm_set_words(frozen))}", "")
+    rows = [(name, *_at_looks(task, name, frozen.looks)) for name in frozen.candidates]
+    if rows:
+        heads = (f"look {look}" for look in range(1, frozen.looks + 1))
+        yield from _table(("candidate", *heads), rows)
+
+
+def _at_looks(task: TaskReading, name: str, looks: int) -> Iterator[str]:
+    taken = {look.look: look for look in task.state.looks}
+    for number in range(1, looks + 1):
+        look = taken.get(number)
+        is_there = look is not None and name in look.readings
+        words = look_words(task.objective, look, name) if look is not None and is_there else "-"
+        yield words.removeprefix(f"look {number} ")
 
 
 def _failures(task: TaskReading) -> Iterator[str]:
@@ -101,8 +126,16 @@ def _failures(task: TaskReading) -> Iterator[str]:
 def _verdicts(task: TaskReading) -> Iterator[str]:
     if task.state.verdicts:
         yield from ("### Verdicts", "")
-        rows = [(config, fact.verdict, fact.reason) for config, fact in task.state.verdicts.items()]
-        yield from _table(("variant", "verdict", "why"), rows)
+        rows = [
+            (
+                config,
+                fact.verdict,
+                gain_words(task.objective, fact) or "-",
+                "; ".join((fact.reason, *fact.warnings)),
+            )
+            for config, fact in task.state.verdicts.items()
+        ]
+        yield from _table(("variant", "verdict", "gain", "why"), rows)
 
 
 def _unmatched(objective: Objective, box: UnmatchedBox) -> Iterator[str]:

@@ -143,13 +143,19 @@ def _baselines(task: TaskState) -> Iterator[BaselineReading]:
 
 def _variants(task: TaskState, stage: str, kind: type[facts.VariantFact]) -> tuple[VariantReading, ...]:
     readings = [
-        VariantReading(fact=fact, loss=_mean_loss(task, runs_at(task, stage, config)))
+        VariantReading(fact=fact, loss=_mean_loss(task, _compared(task, fact)))
         for config, facts in task.decisions.items()
         for fact in facts
         if fact.stage == stage and isinstance(fact, kind)
     ]
     # A variant without a delta comes last; equal deltas keep the order of the file.
     return tuple(sorted(readings, key=lambda r: float("inf") if r.fact.d_acc is None else -r.fact.d_acc))
+
+
+def _compared(task: TaskState, fact: facts.VariantFact) -> tuple[facts.RunFinished, ...]:
+    """The variant's runs behind the numbers of a decision."""
+    seeds = {seed for seed, _ in fact.per_seed}
+    return tuple(run for run in runs_at(task, fact.stage, fact.config) if run.seed in seeds)
 
 
 def _mean_loss(task: TaskState, runs: tuple[facts.RunFinished, ...]) -> float | None:

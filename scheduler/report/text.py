@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from policies.evidence import Objective
+from scheduler.decide import facts
 from scheduler.report import numbers
 from scheduler.report.printable import one_line
 from scheduler.report.reading import (
@@ -59,9 +60,10 @@ def _task(task: TaskReading) -> Iterator[str]:
                 yield from _variant(task.objective, variant, shows_reason=title != "survivors")
     for stage, variants in task.confirmed.items():
         if variants:
-            yield f"  {stage} confirmed:"
+            yield f"  {later_stage_title(task, stage)}:"
             for variant in variants:
                 yield from _variant(task.objective, variant, shows_loss=True)
+    yield from _looks(task)
     if task.undecided:
         yield f"  not decided: {', '.join(task.undecided)}"
     if task.failures:
@@ -71,10 +73,36 @@ def _task(task: TaskReading) -> Iterator[str]:
     if task.state.verdicts:
         yield "  verdicts:"
         for config, verdict in task.state.verdicts.items():
-            words = f"    {config:<{_NAME_WIDTH}} {verdict.verdict:<12} {one_line(verdict.reason)}"
-            yield from textwrap.wrap(words, WIDTH, subsequent_indent=_INDENT + " " * 13)
+            yield from _verdict(task.objective, config, verdict)
     for box in task.unmatched:
         yield from _unmatched(task.objective, box)
+
+
+def _looks(task: TaskReading) -> Iterator[str]:
+    """How each candidate's fresh seeds came out, look by look."""
+    frozen = task.state.confirm_set
+    if frozen is None:
+        return
+    yield f"  {confirm_set_words(frozen)}"
+    for name in frozen.candidates:
+        words = "; ".join(
+            look_words(task.objective, look, name) for look in task.state.looks if name in look.readings
+        )
+        if words:
+            yield from textwrap.wrap(
+                f"    {name:<{_NAME_WIDTH}} {words}", WIDTH, subsequent_indent=_INDENT, break_on_hyphens=False
+            )
+
+
+def _verdict(objective: Objective, config: str, verdict: facts.VerdictReached) -> Iterator[str]:
+    start = f"    {config:<{_NAME_WIDTH}} {verdict.verdict:<12} "
+    gain = gain_words(objective, verdict)
+    lines = [*([gain] if gain else []), one_line(verdict.reason), *map(one_line, verdict.warnings)]
+    for number, line in enumerate(lines):
+        first = start if number == 0 else _INDENT + " " * 13
+        yield from textwrap.wrap(
+            first + line, WIDTH, subsequent_indent=_INDENT + " " * 13, break_on_hyphens=False
+        )
 
 
 def _parked(task: TaskReading) -> Iterator[str]:
@@ -142,6 +170,43 @@ def task_description(task: Task) -> str:
         f"trainer {task.trainer}; {objective.direction} {objective.metric}, effects from {smallest};"
         f" policy {task.policy.name}{f' ({options})' if options else ''}"
     )
+
+
+def later_stage_title(task: TaskReading, stage: str) -> str:
+    """What the deltas of a later stage are: what a threshold confirms on, or a selection by slot 0."""
+    if task.state.confirm_set is None:
+        return f"{stage} confirmed"
+    is_confirming = task.state.task.stages[1].name == stage
+    return f"{stage} at slot 0 (it selects the candidates, and judges nobody)" if is_confirming else stage
+
+
+def confirm_set_words(frozen: facts.ConfirmSetFrozen) -> str:
+    """Who was confirmed, as it was frozen."""
+    if not frozen.candidates:
+        return "no variant was likely enough to be confirmed on fresh seeds"
+    looks = numbers.count(frozen.looks, "look")
+    names = numbers.count(len(frozen.candidates), "candidate")
+    return f"fresh seeds ({names}, {looks} declared, alpha {frozen.alpha:g}):"
+
+
+def look_words(objective: Objective, look: facts.LookTaken, name: str) -> str:
+    """`look 1 +6.84pp p=0.195`; p is adjusted for looks and candidates."""
+    reading = look.readings[name]
+    end = " given up" if name in look.futile else ""
+    delta = numbers.signed(objective, reading["delta"])
+    return f"look {look.look} {delta} adjusted p={reading['adjusted_p']:.2g}{end}"
+
+
+def gain_words(objective: Objective, verdict: facts.VerdictReached) -> str:
+    """`+8.49pp raw, +7.95pp shrunk [+4.82, +10.69], 2 vs 3 seeds`; empty where nothing was estimated."""
+    if verdict.shrunk_gain is None or verdict.interval is None:
+        return ""
+    low, high = (numbers.signed(objective, end).removesuffix(objective.unit) for end in verdict.interval)
+    shrunk = f"{numbers.signed(objective, verdict.shrunk_gain)} shrunk [{low}, {high}]"
+    if verdict.raw_gain is None:
+        return f"{shrunk}, no fresh seeds"
+    raw = numbers.signed(objective, verdict.raw_gain)
+    return f"{raw} raw, {shrunk}, {verdict.variant_seeds} vs {verdict.baseline_seeds} seeds"
 
 
 def baseline_fields(objective: Objective, baseline: BaselineReading) -> list[str]:

@@ -22,7 +22,8 @@ class UnmatchedReading:
     config: str
     #: variant at the later stage minus baseline at the first, in the objective's unit, positive is better
     unmatched: float
-    #: the delta that counts, from the decision after the later stage; None when there is none
+    #: the delta that counts: over fresh seeds where there are any, else from the decision after the later
+    #: stage; None when there is none
     matched: float | None
 
 
@@ -57,12 +58,19 @@ def _readings(task: TaskState, stage: str, quick: Mapping[int, float]) -> Iterat
     for variant in task.task.variants:
         gains = _gains(task, _values(task, stage, variant.name), quick)
         if gains:
-            decisions = [fact for fact in task.decisions.get(variant.name, ()) if fact.stage == stage]
             yield UnmatchedReading(
                 config=variant.name,
                 unmatched=statistics.fmean(gains),
-                matched=decisions[-1].d_acc if decisions else None,
+                matched=_matched(task, stage, variant.name),
             )
+
+
+def _matched(task: TaskState, stage: str, config: str) -> float | None:
+    verdict = task.verdicts.get(config)
+    if verdict is not None and verdict.raw_gain is not None and stage == task.task.stages[1].name:
+        return verdict.raw_gain
+    decisions = [fact for fact in task.decisions.get(config, ()) if fact.stage == stage]
+    return decisions[-1].d_acc if decisions else None
 
 
 def _gains(task: TaskState, values: Mapping[int, float], references: Mapping[int, float]) -> list[float]:
