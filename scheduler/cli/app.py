@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from scheduler.cli import (
+    audit,
     cancel,
     daemon,
     demo,
@@ -102,6 +103,7 @@ for verb in (
     cancel.cancel,
     retry.retry,
     doctor.doctor,
+    audit.audit,
     schema.schema,
     rebuild.rebuild,
 ):

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 #: the layers of scheduler, top first; a module may import from its own layer and from those below
-LAYERS = ("cli", "daemon", "report", "effects", "decide", "rounds", "judging")
+LAYERS = ("cli", "daemon", "report", "effects", "audit", "decide", "rounds", "judging")
 #: third-party package -> the modules of scheduler that may import it (a folder stands for all in it)
 EDGES = {
     "pynvml": {"scheduler/effects/gpu.py"},
@@ -171,7 +171,9 @@ def test_process_trees_are_known_to_few_modules() -> None:
     assert len(users) <= PSUTIL_MODULES, users
 
 
-@pytest.mark.parametrize("path", sources("scheduler/decide", "scheduler/judging", "policies"), ids=name_of)
+@pytest.mark.parametrize(
+    "path", sources("scheduler/decide", "scheduler/audit", "scheduler/judging", "policies"), ids=name_of
+)
 def test_decisions_are_pure(path: Path) -> None:
     tree = ast.parse(path.read_text())
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
