@@ -1,4 +1,4 @@
-"""`python -P -m scheduler.report HOME ROUND`: make the summary of a round again from its records.
+"""`python -P -m scheduler.report HOME ROUND`: make the summaries and the page of a round again.
 
 The daemon runs this in a niced child, so that no report ever holds up a decision.
 """
@@ -9,19 +9,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scheduler.report.load import load_round
-from scheduler.report.summary import publish_summary
+from scheduler.report.publish import publish_index, publish_round
 from scheduler.rounds.errors import RoundhouseError, UsageError
 from scheduler.rounds.paths import HomePaths
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Publish both summaries of one round; says what is wrong on stderr and ends with its exit code."""
+    """Publish the pages of one round and of all; says what is wrong on stderr and ends with its exit code."""
     try:
         if len(arguments) != 2:
             raise UsageError("usage: python -P -m scheduler.report HOME ROUND")
-        paths = HomePaths(Path(arguments[0])).round(arguments[1])
-        publish_summary(load_round(paths), paths)
+        home = HomePaths(Path(arguments[0]))
+        publish_round(home.round(arguments[1]))
+        publish_index(home)
     except RoundhouseError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -71,9 +71,7 @@ def _told(known: dict[str, AttemptTimes], moment: Moment) -> None:
         case facts.RunStarted() as fact:
             known[fact.attempt_id] = replace(known[fact.attempt_id], started_at=moment.at)
         case facts.RunFinished() as fact:
-            known[fact.attempt_id] = replace(
-                known[fact.attempt_id], finished_at=moment.at, finished=fact
-            )
+            known[fact.attempt_id] = replace(known[fact.attempt_id], finished_at=moment.at, finished=fact)
 
 
 def numbers_of(attempts: tuple[AttemptTimes, ...]) -> Mapping[str, int]:
