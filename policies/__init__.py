@@ -15,11 +15,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from policies._ledger import Lesson
+from policies._stop_rules import SHARED_OPTIONS, StopRules
 from policies.steps import PossibleRun, Step, TaskView
 
 DEFAULT_POLICY = "screen_confirm"
 #: public modules that policies and others build on
-NO_POLICIES = frozenset({"evidence", "steps"})
+NO_POLICIES = frozenset({"evidence", "pruners", "steps"})
 
 
 class Policy(Protocol):
@@ -51,7 +52,12 @@ def make_policy(name: str, options: Mapping[str, Any]) -> Policy:
         raise ValueError(f"no policy is called {name!r}{_nearest(name, policy_names())}")
     policy_type = importlib.import_module(f"policies.{name}").Policy
     known = [f.name for f in dataclasses.fields(policy_type)]
-    problems = [f"{key}: unknown option{_nearest(key, known)}" for key in options if key not in known]
+    allowed = [*known, *SHARED_OPTIONS]
+    problems = [f"{key}: unknown option{_nearest(key, allowed)}" for key in options if key not in allowed]
+    try:
+        StopRules.of(options)
+    except ValueError as error:
+        problems.append(str(error))
     try:
         policy: Policy = policy_type(**{key: value for key, value in options.items() if key in known})
     except ValueError as error:

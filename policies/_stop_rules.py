@@ -32,10 +32,8 @@ class Advised:
 
     @property
     def is_per_example(self) -> bool:
-        """Whether it, or a pruner it wraps, compares examples."""
-        wrapped = self.options.get("wrapped_pruner")
-        inner = wrapped.get("name") if isinstance(wrapped, Mapping) else wrapped
-        return self.pruner in PER_EXAMPLE_PRUNERS or inner in PER_EXAMPLE_PRUNERS
+        """Whether it compares examples, and needs the scores of every evaluation."""
+        return self.pruner in PER_EXAMPLE_PRUNERS
 
 
 #: rules that are decided on the spot, in the order in which they are asked

@@ -211,8 +211,6 @@ def test_rules_take_their_options_by_name() -> None:
     [
         (Advised(pruner="MedianPruner"), False),
         (Advised(pruner="WilcoxonPruner"), True),
-        (Advised(pruner="PatientPruner", options={"wrapped_pruner": "WilcoxonPruner"}), True),
-        (Advised(pruner="PatientPruner", options={"wrapped_pruner": {"name": "WilcoxonPruner"}}), True),
     ],
 )
 def test_scores_are_kept_only_for_rules_that_compare_examples(stop: Advised, needs: bool) -> None:
