@@ -17,6 +17,7 @@ from policies._guards import (
     constant_metric,
     data_order_only,
     dead_seed,
+    early_stop,
     has_worse_loss,
     infrastructure_class,
     is_no_op,
@@ -146,6 +147,7 @@ def evidence(
         is_no_op=is_no_op(runs, task.baseline),
         broken=broken_class(runs),
         infrastructure=infrastructure_class(runs),
+        stopped=early_stop(runs),
         invalid=leak(runs, task.baseline) or _dead_metric(task, everything),
         caps=_caps(task, runs),
         warnings=tuple(filter(None, [data_order_only(everything)])),
@@ -186,7 +188,9 @@ def _why_stopped(task: TaskRuns, runs: Sequence[Observation]) -> str | None:
     broken, infrastructure = broken_class(runs), infrastructure_class(runs)
     if broken is not None:
         return f"broken: {broken}"
-    return leak(runs, task.baseline) or (infrastructure and f"infrastructure: {infrastructure}")
+    if infrastructure is not None:
+        return leak(runs, task.baseline) or f"infrastructure: {infrastructure}"
+    return leak(runs, task.baseline) or early_stop(runs)
 
 
 def _comparisons(task: TaskRuns, looks: Looks, look: int) -> dict[str, Comparison]:

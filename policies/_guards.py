@@ -13,11 +13,24 @@ LEAK_BELOW = 0.5
 LOSER_SD = 3.0
 #: equal values over so many runs are no coincidence
 MIN_RUNS_OF_A_CONSTANT = 3
+#: in-run rules whose stop is itself a finding, by the name that a stopped run carries
+STOPPED_AS_NO_OP = "noop"
+STOPPED_AS_BROKEN = "broken"
 
 
 def broken_class(runs: Iterable[Observation]) -> str | None:
-    """The failure class that speaks against the variant itself; None when only infrastructure failed."""
-    return next((run.failure_class for run in runs if run.failure_class in BROKEN_CLASSES), None)
+    """What speaks against the variant itself: a failure class, or the rule that stopped it. Else None."""
+    for run in runs:
+        if run.failure_class in BROKEN_CLASSES:
+            return run.failure_class
+        if run.stopped_by == STOPPED_AS_BROKEN:
+            return "stopped before its end"
+    return None
+
+
+def early_stop(runs: Iterable[Observation]) -> str | None:
+    """The sentence that says a rule ended a run early, so that it has no value to compare."""
+    return next((f"stopped by {run.stopped_by}" for run in runs if run.stopped_by is not None), None)
 
 
 def infrastructure_class(runs: Iterable[Observation]) -> str | None:
@@ -29,7 +42,12 @@ def infrastructure_class(runs: Iterable[Observation]) -> str | None:
 
 
 def is_no_op(variant: Sequence[Observation], baseline: Sequence[Observation]) -> bool:
-    """Whether every run equals the baseline's of its stage and seed exactly, in scores and loss."""
+    """Whether every run equals the baseline's of its stage and seed exactly, in scores and loss.
+
+    A run that was stopped for it did so at its first looks, and has nothing further to tell.
+    """
+    if any(run.stopped_by == STOPPED_AS_NO_OP for run in variant):
+        return True
     references = {(run.stage, run.seed): run for run in baseline if run.is_usable}
     usable = [run for run in variant if run.is_usable]
     return bool(usable) and all(

@@ -10,10 +10,10 @@ from abc import abstractmethod
 from collections.abc import Iterator
 
 from policies._assessment import TaskRuns
+from policies._guards import STOPPED_AS_NO_OP, broken_class
 from policies._ledger import Lesson, lesson_of
 from policies.evidence import (
     BASELINE,
-    BROKEN_CLASSES,
     Decision,
     Observation,
     TaskEvidence,
@@ -104,7 +104,7 @@ class VariantByVariant:
             run = view.run(stage, config, slot)
             if run is None:
                 return Run(stage=stage, config=config, slot=slot)
-            if is_broken(run):
+            if is_final(run):
                 return None  # further seeds of a broken variant would only break again
         return None
 
@@ -115,9 +115,9 @@ class VariantByVariant:
         )
 
 
-def is_broken(run: Observation) -> bool:
-    """Whether a run speaks against its variant, so that further seeds would only repeat it."""
-    return run.failure_class in BROKEN_CLASSES
+def is_final(run: Observation) -> bool:
+    """Whether further seeds would only repeat what a run showed: its variant is broken, or does nothing."""
+    return broken_class([run]) is not None or run.stopped_by == STOPPED_AS_NO_OP
 
 
 def promotion_share(view: TaskView) -> float:

@@ -56,6 +56,8 @@ class Evidence:
     broken: str | None = None
     #: failure class that says nothing of the variant
     infrastructure: str | None = None
+    #: the rule that ended a screening run early, in words
+    stopped: str | None = None
     #: why its numbers cannot be believed: a leak, a metric that is constant
     invalid: str | None = None
     #: why the best verdict is SUGGESTIVE: eval_limited, the clock ended a run, seeds that change nothing
@@ -84,6 +86,8 @@ def _by_numbers(evidence: Evidence, caps: tuple[str, ...]) -> tuple[VerdictName,
         return "WINNER", chosen
     if evidence.infrastructure is not None:
         return "INCONCLUSIVE", f"infrastructure: {evidence.infrastructure}"
+    if evidence.stopped is not None:
+        return "INCONCLUSIVE", evidence.stopped
     effect = _posterior(evidence)
     if effect is None:
         return "INCONCLUSIVE", "no run to compare"

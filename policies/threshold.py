@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from policies._guards import STOPPED_AS_NO_OP, broken_class, early_stop
 from policies._variant_by_variant import VariantByVariant
 from policies.evidence import (
-    BROKEN_CLASSES,
     Decision,
     Delta,
     Hold,
@@ -44,9 +44,11 @@ class Policy(VariantByVariant):
     def after(self, stage: str, evidence: TaskEvidence) -> Decision:
         """Prune below `min_delta`, hold after the last stage, promote otherwise."""
         variant, _ = evidence.at(stage)
-        broken = _broken(variant)
+        broken = broken_class(variant)
         if broken is not None:
-            return Prune(reason=f"broken: {broken.failure_class}")
+            return Prune(reason=f"broken: {broken}")
+        if any(run.stopped_by == STOPPED_AS_NO_OP for run in variant):
+            return Prune(reason="no-op")
         delta = evidence.delta(stage)
         if delta is None:
             return Hold(reason=_why_no_delta(variant))
@@ -59,9 +61,11 @@ class Policy(VariantByVariant):
 
     def verdict(self, evidence: TaskEvidence) -> Verdict:
         """SUGGESTIVE at best: the seeds that selected the variant also judge it."""
-        broken = _broken(evidence.variant)
+        broken = broken_class(evidence.variant)
         if broken is not None:
-            return Verdict(name="LOSER", reason=f"broken: {broken.failure_class}")
+            return Verdict(name="LOSER", reason=f"broken: {broken}")
+        if any(run.stopped_by == STOPPED_AS_NO_OP for run in evidence.variant):
+            return Verdict(name="NEUTRAL", reason="no-op: equalled the baseline bit for bit, and was stopped")
         stage = _last_stage_with_delta(evidence)
         if stage is None:
             return Verdict(name="INCONCLUSIVE", reason=_why_no_delta(evidence.variant))
@@ -92,10 +96,6 @@ def _count(delta: Delta, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _broken(runs: tuple[Observation, ...]) -> Observation | None:
-    return next((run for run in runs if run.failure_class in BROKEN_CLASSES), None)
-
-
 def _last_stage_with_delta(evidence: TaskEvidence) -> str | None:
     return next((stage for stage in reversed(evidence.stages) if evidence.delta(stage) is not None), None)
 
@@ -118,6 +118,9 @@ def _why_no_delta(runs: tuple[Observation, ...]) -> str:
     failed = next((run for run in runs if run.failure_class is not None), None)
     if failed is not None:
         return f"no matched delta: {failed.stage} s{failed.seed} failed ({failed.failure_class})"
+    stopped = early_stop(runs)
+    if stopped is not None:
+        return f"no matched delta: {stopped}"
     if any(run.status == "timed_out" for run in runs):
         return "no matched delta: the time budget ended the run before a common evaluation"
     return "no matched delta"

@@ -181,6 +181,22 @@ def test_a_variant_that_breaks_is_a_loser() -> None:
     assert verdict(task, "bad").name == "LOSER"
 
 
+@pytest.mark.parametrize(
+    ("rule", "name", "reason"),
+    [
+        ("noop", "NEUTRAL", "no-op: equals the baseline bit for bit"),
+        ("broken", "LOSER", "broken: stopped before its end"),
+        ("hopeless", "INCONCLUSIVE", "stopped by hopeless"),
+        ("optuna:MedianPruner", "INCONCLUSIVE", "stopped by optuna:MedianPruner"),
+    ],
+)
+def test_a_run_that_was_stopped_is_judged_by_why(rule: str, name: str, reason: str) -> None:
+    stopped = run("v", "quick", 0, 0.5, status="pruned", stopped_by=rule)
+    task = TaskRuns(objective=PP, baseline=GOOD_AND_NOT.baseline, variants={"v": (stopped,)})
+    assert screened(task)[0].stopped is not None
+    assert (verdict(task, "v").name, verdict(task, "v").reason) == (name, reason)
+
+
 def test_a_no_op_is_stopped_and_neutral() -> None:
     copies = tuple(replace(each, config="copy") for each in GOOD_AND_NOT.baseline)
     task = replace(GOOD_AND_NOT, variants={"copy": copies})

@@ -12,6 +12,7 @@ from policies._guards import (
     constant_metric,
     data_order_only,
     dead_seed,
+    early_stop,
     has_worse_loss,
     infrastructure_class,
     is_hopeless,
@@ -70,6 +71,17 @@ def test_a_lost_run_is_infrastructure() -> None:
 def test_a_no_op_equals_the_baseline_bit_for_bit(changed: dict[str, Any], expected: bool) -> None:
     baseline = [run(config="baseline", scores_digest="same")]
     assert is_no_op([run(**{"scores_digest": "same", **changed})], baseline) is expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_copy", "broken"),
+    [("noop", True, None), ("broken", False, "stopped before its end"), ("hopeless", False, None)],
+)
+def test_what_a_stop_found_is_what_the_run_shows(rule: str, is_copy: bool, broken: str | None) -> None:
+    stopped = run(status="pruned", stopped_by=rule)
+    assert is_no_op([stopped], [run(config="baseline")]) is is_copy
+    assert broken_class([stopped]) == broken
+    assert early_stop([run(), stopped]) == f"stopped by {rule}"
 
 
 def test_no_run_is_no_no_op() -> None:

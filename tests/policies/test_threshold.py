@@ -116,6 +116,16 @@ def test_a_variant_equal_to_the_baseline_bit_for_bit_is_neutral() -> None:
     assert Policy().verdict(found).name == "NEUTRAL"
 
 
+@pytest.mark.parametrize(
+    ("rule", "decision", "verdict"),
+    [("noop", Prune, "NEUTRAL"), ("broken", Prune, "LOSER"), ("hopeless", Hold, "INCONCLUSIVE")],
+)
+def test_a_run_that_was_stopped_is_judged_by_why(rule: str, decision: type, verdict: str) -> None:
+    found = evidence({("quick", 0): 0.5}, {("quick", 0): 0.5}, status="pruned", stopped_by=rule)
+    assert isinstance(Policy().after("quick", found), decision)
+    assert Policy().verdict(found).name == verdict
+
+
 def test_equal_accuracy_with_another_loss_is_no_no_op() -> None:
     runs = {("quick", 0): 0.5}
     found = TaskEvidence(
