@@ -25,6 +25,8 @@ CONFIRMED_FROM = 0.35
 MAX_CONFIRMED = 4
 #: variants from which a second baseline seed is worth its time at quick
 SECOND_BASELINE_FROM = 16
+#: its slot lies beyond those that confirm: what is read there selects, and may not be part of a verdict
+SECOND_BASELINE_SLOT = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,7 @@ class ScreenRule:
 
 def baseline_quick_slots(variants: int) -> tuple[int, ...]:
     """The baseline's slots at quick: a second one where many variants share its luck."""
-    return (0, 1) if variants >= SECOND_BASELINE_FROM else (0,)
+    return (0, SECOND_BASELINE_SLOT) if variants >= SECOND_BASELINE_FROM else (0,)
 
 
 def promoted(

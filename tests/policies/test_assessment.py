@@ -231,7 +231,7 @@ def test_many_variants_share_a_second_baseline() -> None:
     effects = {f"v{index}": 0.0 for index in range(16)}
     task = searched(effects, slots=1)
     alone = screened(task)[0].quick
-    both = screened(replace(task, baseline=(*task.baseline, run("baseline", "quick", 1, 0.52))))[0].quick
+    both = screened(replace(task, baseline=(*task.baseline, run("baseline", "quick", 8, 0.52))))[0].quick
     assert alone is not None
     assert both is not None
     assert (alone.baseline_seeds, both.baseline_seeds) == (1, 2)

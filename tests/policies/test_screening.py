@@ -6,7 +6,9 @@ import math
 
 import pytest
 
+from policies._confirming import baseline_slots
 from policies._delta import Estimate
+from policies._looks import SAFE_SHARE
 from policies._screening import (
     Screened,
     ScreenRule,
@@ -98,6 +100,11 @@ def test_a_stopped_variant_is_never_confirmed() -> None:
     assert confirm_set([variant("a", 9.0, 9.0, stopped="oom")]) == ()
 
 
-@pytest.mark.parametrize(("variants", "slots"), [(15, (0,)), (16, (0, 1))])
+@pytest.mark.parametrize(("variants", "slots"), [(15, (0,)), (16, (0, 8))])
 def test_many_variants_are_worth_a_second_baseline(variants: int, slots: tuple[int, ...]) -> None:
     assert baseline_quick_slots(variants) == slots
+
+
+def test_no_seed_that_screens_is_ever_read_by_a_verdict() -> None:
+    screens = {slot for variants in (4, 16, 48) for slot in baseline_quick_slots(variants)}
+    assert screens.isdisjoint(slot for looks in SAFE_SHARE for slot in baseline_slots(looks))
