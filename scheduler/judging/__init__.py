@@ -18,7 +18,7 @@ from scheduler.judging.evidence import Sample
 from scheduler.judging.protocol import Judged
 
 #: files here that are no way of judging; neither are those that start with `_`
-_FOUNDATIONS = frozenset({"evidence", "foreign", "protocol"})
+_FOUNDATIONS = frozenset({"alignment", "evidence", "foreign", "foreign_runs", "protocol"})
 
 
 @functools.cache

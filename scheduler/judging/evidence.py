@@ -181,6 +181,11 @@ def sample_of(
         raise UnfitRunsError(f"{source}: no run of the baseline {baseline!r}; configs here: {known}")
     if not counted:
         raise UnfitRunsError(f"{source}: no run to judge")
+    without = [run.name for run in counted if objective.metric not in run.metrics]
+    if len(without) == len(counted):
+        notes = (*notes, f"No run has the metric {objective.metric}; metrics here: {_metric_names(counted)}.")
+    elif without:
+        notes = (*notes, f"No finite {objective.metric} for {', '.join(without)}; they count for nothing.")
     return Sample(
         source=source,
         objective=objective,
@@ -208,6 +213,10 @@ def counts_in(metrics: Mapping[str, float]) -> dict[str, Count]:
         for key, value in metrics.items()
         if (name := key.removesuffix("_successes")) != key and f"{name}_n" in metrics
     }
+
+
+def _metric_names(runs: Iterable[JudgedRun]) -> str:
+    return ", ".join(sorted({name for run in runs for name in run.metrics})) or "none"
 
 
 def _at_one_stage(

@@ -1,0 +1,62 @@
+"""At which step are runs compared that went on for different times? At the last one that all of them told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from scheduler.judging.evidence import JudgedRun, UnfitRunsError, common_steps
+from scheduler.judging.foreign_runs import ForeignRuns
+
+
+def aligned(runs: Iterable[JudgedRun], metric: str, step: int | None = None) -> ForeignRuns:
+    """The runs as they were at `step`, by default the last one at which all of them told `metric`.
+
+    Runs without a curve of the metric stay as they are. Raises UnfitRunsError where there is no such step.
+    """
+    all_runs = tuple(runs)
+    curved = [run for run in all_runs if any(metric in point.metrics for point in run.curve)]
+    if not curved:
+        return ForeignRuns(runs=all_runs)
+    common = common_steps(curved, metric)
+    if not common or (step is not None and step not in common):
+        wanted = "step" if step is None else f"step {step}"
+        raise UnfitRunsError(
+            f"there is no {wanted} at which all {len(curved)} runs told {metric};"
+            " log it at the same steps in every run"
+        )
+    at = common[-1] if step is None else step
+    notes = []
+    later = [run.name for run in curved if run.curve[-1].step > at]
+    if later:
+        notes.append(f"All runs are read at step {at}, though {', '.join(later)} went on.")
+    if len(curved) < len(all_runs):
+        rest = ", ".join(run.name for run in all_runs if run not in curved)
+        notes.append(f"No curve of {metric} for {rest}: whether it ended at step {at} is not known.")
+    return ForeignRuns(
+        runs=tuple(_cut(run, at) if run in curved else run for run in all_runs), notes=tuple(notes)
+    )
+
+
+def with_best(runs: Iterable[JudgedRun], metric: str, direction: str) -> tuple[JudgedRun, ...]:
+    """The runs with `<name>_best` or `best_<name>` read off their curves, where that is the metric."""
+    name = metric.removesuffix("_best").removeprefix("best_")
+    if name == metric:
+        return tuple(runs)
+    pick = min if direction == "minimize" else max
+    made = []
+    for run in runs:
+        values = [point.metrics[name] for point in run.curve if name in point.metrics]
+        if metric not in run.metrics and values:
+            run = replace(run, metrics={**run.metrics, metric: pick(values)})
+        made.append(run)
+    return tuple(made)
+
+
+def _cut(run: JudgedRun, step: int) -> JudgedRun:
+    curve = tuple(point for point in run.curve if point.step <= step)
+    last: dict[str, float] = {}
+    for point in curve:
+        last.update(point.metrics)
+    kept = run.metrics if run.curve[-1].step <= step else {}
+    return replace(run, curve=curve, metrics={**kept, **last})
