@@ -10,6 +10,8 @@ from scheduler.judging.evidence import JudgedRun
 
 _SECONDS_AN_HOUR = 3600.0
 ENERGY, TOKENS, GPU_SECONDS = "energy_joule", "tokens", "gpu_seconds"
+#: a cost reported as a bare number is money
+UNNAMED = "cost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,15 +126,20 @@ def _tokens(run: JudgedRun) -> float | None:
 
 
 def _money(run: JudgedRun, cost_per_hour: float | None, currency: str) -> float | None:
-    told = _cost(run, currency.lower())
+    told = _reported(run, currency)
     seconds = _seconds(run)
     if told is not None or cost_per_hour is None or seconds is None:
         return told
     return seconds / _SECONDS_AN_HOUR * cost_per_hour
 
 
+def _reported(run: JudgedRun, currency: str) -> float | None:
+    told = _cost(run, currency.lower())
+    return _cost(run, UNNAMED) if told is None else told
+
+
 def _is_estimate(run: JudgedRun, cost_per_hour: float | None, currency: str) -> bool:
-    return _cost(run, currency.lower()) is None and _money(run, cost_per_hour, currency) is not None
+    return _reported(run, currency) is None and _money(run, cost_per_hour, currency) is not None
 
 
 def _cost(run: JudgedRun, unit: str) -> float | None:

@@ -18,6 +18,7 @@ from scheduler.rounds.windows import Window
 MAX_SECONDS = 31_536_000.0
 
 _DEVICE = re.compile(r"auto|cpu|cuda:[0-9]{1,3}|GPU-[0-9A-Fa-f-]{4,60}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -53,6 +54,10 @@ class Settings:
     prepare_ahead: bool = True
     #: a run that is still preparing (imports, data, model) after this long is ended as hung
     prepare_timeout_seconds: float = 3600.0
+    #: what an hour of this machine costs, for cost ledgers; 0 where nobody says
+    cost_per_hour: float = 0.0
+    #: in which the cost is told
+    currency: str = "USD"
 
 
 def load_settings(path: Path) -> Settings:
@@ -146,6 +151,12 @@ def _window(value: Any) -> Window:
     return Window.parse(value)
 
 
+def _currency(value: Any) -> str:
+    if not isinstance(value, str) or not _CURRENCY.fullmatch(value):
+        raise ValueError('must be a code of three letters, such as "EUR"')
+    return value
+
+
 def _variable(value: Any) -> str:
     if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
         raise ValueError("must be the name of an environment variable")
@@ -169,4 +180,6 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "heartbeat_timeout_seconds": _number(5.0, MAX_SECONDS),
     "prepare_ahead": _flag,
     "prepare_timeout_seconds": _number(5.0, MAX_SECONDS),
+    "cost_per_hour": _number(0.0, 1e6),
+    "currency": _currency,
 }

@@ -191,6 +191,8 @@ def test_without_a_rate_money_is_only_what_was_reported() -> None:
     paid = replace(run("one", quality=1.0), cost={"usd": 0.31})
     found = answer(sample(paid, replace(run("one", quality=1.0), seed=2)), "quality >= 0.5")
     assert found.ledger[0].spent.money == pytest.approx(0.31)
+    bare = answer(sample(replace(paid, cost={"cost": 0.2})), "quality >= 0.5", currency="EUR")
+    assert bare.ledger[0].spent.money == pytest.approx(0.2)
     assert "estimate" not in found.markdown()
 
 

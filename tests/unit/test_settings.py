@@ -52,6 +52,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         network_backoff_seconds = 10
         environment = ["HF_HOME", "WANDB_API_KEY"]
         heartbeat_timeout_seconds = 120
+        cost_per_hour = 0.45
+        currency = "EUR"
     """
     assert settings_of(tmp_path, text) == Settings(
         device="cuda:1",
@@ -69,6 +71,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         network_backoff_seconds=10.0,
         environment=("HF_HOME", "WANDB_API_KEY"),
         heartbeat_timeout_seconds=120.0,
+        cost_per_hour=0.45,
+        currency="EUR",
     )
 
 
@@ -97,6 +101,8 @@ def test_every_way_to_name_a_device_is_taken(tmp_path: Path, device: str) -> Non
         ("allow_network_filesystem = 1", "allow_network_filesystem: must be true or false (found 1)"),
         ('device = "gpu"', 'device: must be "auto", "cpu", "cuda:N" or the uuid of a GPU (found "gpu")'),
         ("device = 0", "device: must be"),
+        ("cost_per_hour = -1", "cost_per_hour: must be a number from 0 to"),
+        ('currency = "euro"', "currency: must be a code of three letters"),
         ('environment = "HF_HOME"', 'environment: must be a list of strings (found "HF_HOME")'),
         ('environment = ["HF_HOME", "A=B"]', "environment[1]: must be the name of an environment variable"),
         ("environment = [1]", "environment[0]: must be the name"),
