@@ -12,17 +12,19 @@ from scheduler.decide.plan import next_move
 from scheduler.decide.state import PROBE_STAGE, Attempt, Live, State, TaskState, fold, open_attempts
 from scheduler.rounds.round import BASELINE
 
-#: decisions between the end of one run and the intent of the next: prune, verdict, task and round end
-MOST_DECISIONS = 8
-#: share of its steps after which a run's evaluations tell whether it will be promoted
+#: decisions between the end of one run and the intent of the next: a whole task may be promoted and judged
+MOST_DECISIONS = 200
+#: share of its steps after which a run's evaluations tell how it will end
 TELLING_SHARE = 0.5
+#: how far from the baseline a run may end for all that is known beforehand, in min_effects
+FAR = 20.0
 
 
 def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
-    """The run that is intended next if the one in flight ends as it looks now.
+    """The run that is intended next if the one in flight ends as it looks now, or however it ends.
 
-    None while nothing is in flight, while its evaluations do not tell yet, and when nothing would start.
-    A wrong prediction costs a process, never a result.
+    None while nothing is in flight, while what follows depends on what its evaluations do not tell yet, and
+    when nothing would start. A wrong prediction costs a process, never a result.
     """
     flight = next(iter(open_attempts(state)), None)
     if flight is None:
@@ -30,12 +32,21 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
     _, task, attempt = flight
     if attempt.started is None or attempt.intended.stage == PROBE_STAGE:
         return None
-    value = _likely_value(state, task, attempt)
-    if value is None:
-        return None
+    likely = _likely_value(state, task, attempt)
     # What only waits for the run in flight is not waited for here.
     state = replace(state, live=Live(waits=state.live.waits, is_recovered=True))
-    state = fold(state, _imagined_end(attempt.intended, value))
+    ends = _extremes(task, attempt.intended) if likely is None else (likely,)
+    if attempt.intended.budget["max_steps"] is None:
+        ends = ends[:1]  # nobody knows how far it is; most variants are no better
+    first, *others = (_after_end(state, attempt.intended, value, limits) for value in ends)
+    return first if all(other == first for other in others) else None
+
+
+def _after_end(
+    state: State, intended: facts.RunIntended, value: float, limits: Limits
+) -> facts.RunIntended | None:
+    """The run that follows if this one ends with `value`."""
+    state = fold(state, _imagined_end(intended, value))
     for _ in range(MOST_DECISIONS):
         move = next_move(state, limits)
         if isinstance(move, Wait):
@@ -47,41 +58,45 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
 
 
 def _imagined_end(intended: facts.RunIntended, value: float) -> facts.RunFinished:
+    """A plain end. It tells no loss, so that no guard takes the imagined numbers for a leak."""
     steps = intended.budget["max_steps"] or 1
-    result = {"status": "ok", "value": value, "acc": value, "loss": value, "steps": steps}
-    return reported_end(intended, {**result, "curve": [[steps, value]]})
+    result = {"status": "ok", "value": value, "steps": steps, "curve": [[steps, value]]}
+    return reported_end(intended, result)
 
 
 def _likely_value(state: State, task: TaskState, attempt: Attempt) -> float | None:
-    """Where the run's metric is heading, as far as the next decision depends on it."""
+    """Where the run's metric is heading; None while it does not tell."""
     reference = _reference(task, attempt.intended)
-    if reference is None or reference.value is None:
-        return 0.0  # a baseline, or nothing to compare with: no decision depends on the value
-    if attempt.intended.stage == task.task.stages[-1].name:
-        return reference.value  # after the last stage the same follows, whatever the value
     worker = state.live.workers.get(attempt.id)
     seen = reversed(worker.evaluations) if worker is not None else ()
     last = next((evaluation for evaluation in seen if evaluation.value is not None), None)
     steps = attempt.intended.budget["max_steps"]
-    if steps is None:
-        return _worst(task)
-    if last is None or last.value is None or last.step < TELLING_SHARE * steps:
+    if reference is None or reference.value is None or last is None or last.value is None:
+        return None
+    if steps is None or last.step < TELLING_SHARE * steps:
         return None
     at_step = dict(reference.curve).get(last.step)
     return None if at_step is None else reference.value + last.value - at_step
 
 
-def _worst(task: TaskState) -> float:
-    """A value that is pruned: most variants are."""
-    return float("-1e30") if task.task.objective.direction == "maximize" else float("1e30")
+def _extremes(task: TaskState, intended: facts.RunIntended) -> tuple[float, float]:
+    """A very bad end and a very good one: what follows both follows whatever happens."""
+    reference = _reference(task, intended)
+    middle = 0.0 if reference is None or reference.value is None else reference.value
+    objective = task.task.objective
+    far = FAR * objective.min_effect / objective.scale
+    return middle - far, middle + far
 
 
 def _reference(task: TaskState, intended: facts.RunIntended) -> facts.RunFinished | None:
-    """The baseline's run that the one in flight will be compared with."""
-    if intended.config == BASELINE:
-        return None
+    """A run of the baseline that the one in flight resembles: of the same seed, else the stage's last."""
+    found: facts.RunFinished | None = None
     for key, attempts in task.attempts.items():
-        if (key.config, key.stage, key.seed) == (BASELINE, intended.stage, intended.seed):
-            ended = (attempt.finished for attempt in attempts)
-            return next((run for run in ended if run is not None and run.status == "ok"), None)
-    return None
+        if (key.config, key.stage) != (BASELINE, intended.stage):
+            continue
+        ended = (attempt.finished for attempt in attempts)
+        run = next((run for run in ended if run is not None and run.status == "ok"), None)
+        if run is not None and key.seed == intended.seed:
+            return run
+        found = run or found
+    return found
