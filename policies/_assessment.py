@@ -22,6 +22,7 @@ from policies._guards import (
     infrastructure_class,
     is_no_op,
     leak,
+    much_smaller_loss,
 )
 from policies._looks import LookPlan, Looks, take_look
 from policies._planning import Design, is_eval_limited
@@ -148,9 +149,9 @@ def evidence(
         broken=broken_class(runs),
         infrastructure=infrastructure_class(runs),
         stopped=early_stop(runs),
-        invalid=leak(runs, task.baseline) or _dead_metric(task, everything),
+        invalid=leak(task.objective, runs, task.baseline) or _dead_metric(task, everything),
         caps=_caps(task, runs),
-        warnings=tuple(filter(None, [data_order_only(everything)])),
+        warnings=_warnings(task, runs),
         screening=_screening(task, name),
         confirmation=confirmation,
     )
@@ -189,8 +190,8 @@ def _why_stopped(task: TaskRuns, runs: Sequence[Observation]) -> str | None:
     if broken is not None:
         return f"broken: {broken}"
     if infrastructure is not None:
-        return leak(runs, task.baseline) or f"infrastructure: {infrastructure}"
-    return leak(runs, task.baseline) or early_stop(runs)
+        return leak(task.objective, runs, task.baseline) or f"infrastructure: {infrastructure}"
+    return leak(task.objective, runs, task.baseline) or early_stop(runs)
 
 
 def _comparisons(task: TaskRuns, looks: Looks, look: int) -> dict[str, Comparison]:
@@ -247,6 +248,12 @@ def _caps(task: TaskRuns, runs: Sequence[Observation]) -> tuple[str, ...]:
         caps.append("the clock ended a run: an effect of speed as much as of quality")
     dead = dead_seed([*fresh(runs), *fresh(task.baseline)])
     return (*caps, dead) if dead is not None else tuple(caps)
+
+
+def _warnings(task: TaskRuns, runs: Sequence[Observation]) -> tuple[str, ...]:
+    """What gates nothing, and a reader must know."""
+    seen = (data_order_only([*runs, *task.baseline]), much_smaller_loss(task.objective, runs, task.baseline))
+    return tuple(warning for warning in seen if warning is not None)
 
 
 def _dead_metric(task: TaskRuns, runs: Sequence[Observation]) -> str | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from policies._delta import Estimate
-from policies.evidence import BROKEN_CLASSES, Observation
+from policies.evidence import BROKEN_CLASSES, Objective, Observation
 
 #: a loss below this share of the baseline's is a leak until shown otherwise
 LEAK_BELOW = 0.5
@@ -69,13 +69,31 @@ def is_hopeless(quick: Estimate, *, has_worse_loss: bool) -> bool:
     return quick.delta < -LOSER_SD * quick.se and has_worse_loss
 
 
-def leak(variant: Sequence[Observation], baseline: Sequence[Observation]) -> str | None:
-    """The sentence that rejects a loss too good to be true: it saw the answers, or scored something else."""
-    for ours, theirs in _loss_pairs(variant, baseline):
+def leak(objective: Objective, variant: Sequence[Observation], baseline: Sequence[Observation]) -> str | None:
+    """The sentence that rejects a score too good to be true: it saw the answers, or scored something else.
+
+    Only where the score itself is minimized: beside an accuracy, a loss may well fall to less than half.
+    """
+    if objective.direction != "minimize":
+        return None
+    for ours, theirs in _pairs(variant, baseline, lambda run: run.value):
         if theirs > 0 and ours < LEAK_BELOW * theirs:
             return (
-                f"a loss of {ours:.4g} is less than half the baseline's {theirs:.4g}:"
+                f"a {objective.metric} of {ours:.4g} is less than half the baseline's {theirs:.4g}:"
                 " a leak, or another evaluation"
+            )
+    return None
+
+
+def much_smaller_loss(
+    objective: Objective, variant: Sequence[Observation], baseline: Sequence[Observation]
+) -> str | None:
+    """The warning that the loss beside another metric fell to less than half the baseline's."""
+    for ours, theirs in _loss_pairs(variant, baseline):
+        if objective.direction != "minimize" and theirs > 0 and ours < LEAK_BELOW * theirs:
+            return (
+                f"its loss of {ours:.4g} is less than half the baseline's {theirs:.4g}:"
+                " make sure that it cannot see the answers"
             )
     return None
 
@@ -124,8 +142,17 @@ def _is_same_result(run: Observation, other: Observation) -> bool:
 
 
 def _loss_pairs(variant: Sequence[Observation], baseline: Sequence[Observation]) -> list[tuple[float, float]]:
-    references = {(run.stage, run.seed): run.loss for run in baseline if run.is_usable}
-    pairs = [(run.loss, references.get((run.stage, run.seed))) for run in variant if run.is_usable]
+    return _pairs(variant, baseline, lambda run: run.loss)
+
+
+def _pairs(
+    variant: Sequence[Observation],
+    baseline: Sequence[Observation],
+    number: Callable[[Observation], float | None],
+) -> list[tuple[float, float]]:
+    """A number of usable runs of both sides, by stage and seed."""
+    references = {(run.stage, run.seed): number(run) for run in baseline if run.is_usable}
+    pairs = [(number(run), references.get((run.stage, run.seed))) for run in variant if run.is_usable]
     return [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
 
 

@@ -153,7 +153,12 @@ def changed(task: TaskRuns, name: str, **fields: Any) -> TaskRuns:
             "the clock ended a run",
             id="clock",
         ),
-        pytest.param(changed(GOOD_AND_NOT, "good", loss=0.01), "INCONCLUSIVE", "leak", id="leak"),
+        pytest.param(
+            replace(changed(GOOD_AND_NOT, "good", value=0.01), objective=NAT),
+            "INCONCLUSIVE",
+            "leak",
+            id="leak",
+        ),
         pytest.param(
             changed(GOOD_AND_NOT, "good", value=0.62, scores_digest="one", loss=0.4),
             "SUGGESTIVE",

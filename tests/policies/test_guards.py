@@ -18,8 +18,11 @@ from policies._guards import (
     is_hopeless,
     is_no_op,
     leak,
+    much_smaller_loss,
 )
-from policies.evidence import Observation
+from policies.evidence import Objective, Observation
+
+NAT = Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01)
 
 INFRASTRUCTURE = ["oom", "data", "network", "disk", "gpu", "killed", "lost", "hung"]
 
@@ -89,13 +92,20 @@ def test_no_run_is_no_no_op() -> None:
     assert not is_no_op([failed("oom")], [run(config="baseline")])
 
 
-@pytest.mark.parametrize(("loss", "is_leak"), [(0.49, True), (0.51, False), (2.0, False)])
-def test_a_loss_below_half_the_baselines_is_a_leak(loss: float, is_leak: bool) -> None:
-    assert (leak([run(loss=loss)], [run(config="baseline")]) is not None) is is_leak
+@pytest.mark.parametrize(("score", "is_leak"), [(0.49, True), (0.51, False), (2.0, False)])
+def test_a_score_below_half_the_baselines_is_a_leak(score: float, is_leak: bool) -> None:
+    assert (leak(NAT, [run(score)], [run(1.0, config="baseline")]) is not None) is is_leak
 
 
-def test_a_loss_of_another_stage_is_no_leak() -> None:
-    assert leak([run(loss=0.1, stage="medium")], [run(config="baseline")]) is None
+def test_a_score_of_another_stage_is_no_leak() -> None:
+    assert leak(NAT, [run(0.1, stage="medium")], [run(1.0, config="baseline")]) is None
+
+
+def test_beside_an_accuracy_a_much_smaller_loss_is_a_warning_and_no_leak() -> None:
+    found = ([run(0.8, loss=0.4)], [run(0.5, config="baseline")])
+    assert leak(Objective(), *found) is None
+    assert "cannot see the answers" in (much_smaller_loss(Objective(), *found) or "")
+    assert much_smaller_loss(Objective(), [run(0.8, loss=0.6)], found[1]) is None
 
 
 def test_a_worse_loss_is_worse_on_every_seed() -> None:

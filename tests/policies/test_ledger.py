@@ -72,8 +72,9 @@ def test_quick_noise_is_learnt_from_three_seeds_on(seeds: int, df: int) -> None:
 
 
 def test_a_leak_teaches_no_effect() -> None:
-    leaked = tuple(replace(each, loss=0.01) if each.slot == 1 else each for each in TASK.variants["a"])
-    lesson = lesson_of(replace(TASK, variants={**TASK.variants, "a": leaked}), PLAN)
+    leaked = tuple(replace(each, value=0.01) if each.slot == 1 else each for each in TASK.variants["a"])
+    loss = Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01)
+    lesson = lesson_of(replace(TASK, objective=loss, variants={**TASK.variants, "a": leaked}), PLAN)
     assert (len(lesson.readings), lesson.confirmed) == (1, 0)
 
 
