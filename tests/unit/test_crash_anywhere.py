@@ -26,7 +26,12 @@ def scripted_round() -> Round:
         objective=Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01),
         policy=PolicyChoice(name="threshold", options={"min_delta": 0.01}),
     )
-    return make_round(two_seeds, moody, batches, alone, lossy)
+    screened = task(
+        "screened",
+        variants=("good", "bad", "null", "late"),
+        policy=PolicyChoice(name="screen_confirm", options={"looks": 2}),
+    )
+    return make_round(two_seeds, moody, batches, alone, lossy, screened)
 
 
 def outcome(intended: facts.RunIntended) -> dict[str, Any] | None:
@@ -38,7 +43,8 @@ def outcome(intended: facts.RunIntended) -> dict[str, Any] | None:
     if intended.task == "batches" and intended.stage == "medium" and intended.bsz == 64:
         return failed("oom", "CUDA out of memory")
     stage = 0.04 if intended.stage == "medium" else 0.0
-    acc = SCORES[intended.config] + stage + 0.001 * (intended.seed % 3)
+    effect = SCORES[intended.config] - 0.5
+    acc = 0.5 + effect * (3 if intended.task == "screened" else 1) + stage + 0.001 * (intended.seed % 3)
     return ok(acc, loss=2.0 - acc, value=2.0 - acc if intended.task == "lossy" else acc)
 
 
@@ -59,6 +65,10 @@ def decisions(world: World) -> list[facts.Fact]:
     kinds = (
         facts.VariantFact
         | facts.VerdictReached
+        | facts.TaskBegun
+        | facts.ConfirmSetFrozen
+        | facts.LookTaken
+        | facts.LessonLearnt
         | facts.TaskProbed
         | facts.TaskRebatched
         | facts.TaskParked
@@ -90,9 +100,13 @@ def test_the_scripted_round_has_every_kind_of_decision() -> None:
         facts.VariantPruned,
         facts.VariantPromoted,
         facts.VariantHeld,
+        facts.ConfirmSetFrozen,
+        facts.LookTaken,
         facts.VerdictReached,
+        facts.TaskBegun,
         facts.TaskProbed,
         facts.TaskRebatched,
+        facts.LessonLearnt,
         facts.TaskFinished,
         facts.RoundFinished,
     }
