@@ -21,6 +21,7 @@ from scheduler.decide.progress import status_of
 from scheduler.decide.state import open_attempts
 from scheduler.decide.step import is_idle, step, why_nothing_runs
 from scheduler.effects import control
+from scheduler.effects.advice import Advice
 from scheduler.effects.books import Books
 from scheduler.effects.clock import Deadlines, RealClock
 from scheduler.effects.environment import worker_environment
@@ -166,12 +167,14 @@ class Daemon:
             self._hear, home, environment=environment, grace_seconds=settings.grace_seconds
         )
         self._gpu = GpuWatch(gpu, self.post, self._workers.pids) if gpu is not None else None
+        self._advice = Advice(home, environment=environment, post=self.post, report=self._log.line)
         self._performer = Performer(
             home,
             post=self.post,
             threads=settings.threads,
             workers=self._workers,
             gpu=self._gpu,
+            advice=self._advice,
             deadlines=self._deadlines,
             reception=self._reception,
             reporting=self._reporting,
@@ -223,6 +226,7 @@ class Daemon:
         if self._gpu is not None:
             self._gpu.stop()
         self._reception.close()
+        self._advice.close()
         self._workers.close()
         self._reporting.close()
         self._offer_status(self._exit or "the daemon failed")

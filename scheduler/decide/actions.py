@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from policies._advice import Question
 from scheduler.decide.facts import Fact, RoundAccepted, RunFinished, RunIntended, RunStarted, SpecRejected
 from scheduler.decide.inputs import DeadlinePassed, EndedBy
 from scheduler.rounds.round import Task
@@ -58,6 +59,21 @@ class EndWorker:
 
     attempt_id: str
     ended_by: EndedBy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRun:
+    """Have the run end at its next evaluation, as `pruned`. Only after its StopDecided is on disk."""
+
+    attempt_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAdvice:
+    """Ask pruners about a run in flight. The answer, if it is to stop, comes back as StopAdvised."""
+
+    question: Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +163,8 @@ Action = (
     | OpenGate
     | ReleaseWorker
     | EndWorker
+    | StopRun
+    | AskAdvice
     | SetDeadline
     | CancelDeadlines
     | KeepSpec

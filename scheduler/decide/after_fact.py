@@ -31,6 +31,8 @@ def after_fact(before: State, state: State, fact: facts.Fact, limits: Limits) ->
             )
         case facts.RunStarted():
             return _open_gate(state, fact, limits)
+        case facts.StopDecided(is_audit=False):
+            return (act.StopRun(attempt_id=fact.attempt_id, reason=f"{fact.rule}: {fact.reason}"),)
         case facts.RunFinished():
             return _after_run(state, fact, limits)
         case facts.RoundCancelled():

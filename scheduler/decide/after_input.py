@@ -12,6 +12,7 @@ from scheduler.decide.after_fact import deadline, start, start_if_free
 from scheduler.decide.ending import lost_end, reported_end, unreported_end
 from scheduler.decide.failures import Limits
 from scheduler.decide.state import Attempt, State, is_spare, open_attempt, open_attempts
+from scheduler.decide.stopping import after_advice, after_evaluation
 
 
 def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Action, ...]:
@@ -19,8 +20,12 @@ def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Acti
     match event:
         case inputs.WorkerPrepared():
             return start_if_free(state)
-        case inputs.WorkerBeat() | inputs.RunEvaluated() if event.attempt_id in state.live.workers:
-            return (deadline(event.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),)
+        case inputs.WorkerBeat() if event.attempt_id in state.live.workers:
+            return (_alive(event.attempt_id, limits),)
+        case inputs.RunEvaluated() if event.attempt_id in state.live.workers:
+            return (_alive(event.attempt_id, limits), *after_evaluation(state, event))
+        case inputs.StopAdvised():
+            return after_advice(state, event)
         case inputs.DeadlinePassed():
             return _after_deadline(state, event)
         case inputs.RunResult():
@@ -37,6 +42,10 @@ def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Acti
         case inputs.Recovered():
             return tuple(act.Record(fact=_recovered(a, event)) for _, _, a in open_attempts(state))
     return ()
+
+
+def _alive(attempt_id: str, limits: Limits) -> Action:
+    return deadline(attempt_id, "heartbeat", limits.heartbeat_timeout_seconds)
 
 
 def after_worker(before: State, state: State, event: inputs.WorkerEnded) -> tuple[Action, ...]:
@@ -91,7 +100,7 @@ def _after_result(state: State, event: inputs.RunResult) -> tuple[Action, ...]:
     attempt = open_attempt(state, event.attempt_id)
     if attempt is None:
         return ()
-    return (act.Record(fact=reported_end(attempt.intended, event.result)),)
+    return (act.Record(fact=reported_end(attempt.intended, event.result, stop=attempt.stop)),)
 
 
 def _after_check(state: State, event: inputs.SpecChecked) -> tuple[Action, ...]:
@@ -159,5 +168,6 @@ def _granted(state: State, event: inputs.RequestMade) -> tuple[tuple[facts.Fact,
 def _recovered(attempt: Attempt, event: inputs.Recovered) -> facts.RunFinished:
     """A run that was in flight when the daemon ended: its result if it left one, else it is lost."""
     if attempt.id in event.results:
-        return reported_end(attempt.intended, event.results[attempt.id], is_recovered=True)
+        result = event.results[attempt.id]
+        return reported_end(attempt.intended, result, stop=attempt.stop, is_recovered=True)
     return lost_end(attempt.intended, event.wall_seconds.get(attempt.id))

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from scheduler.decide.codec import NON_FINITE
-from scheduler.decide.facts import AssignmentFact, RunFinished, RunIntended
+from scheduler.decide.facts import AssignmentFact, RunFinished, RunIntended, StopDecided
 from scheduler.decide.inputs import RunEvaluated, WorkerEnded
 
 #: fields that a worker's result and the fact share by name
@@ -31,9 +31,13 @@ _REPORTED = (
 
 
 def reported_end(
-    intended: RunIntended, result: Mapping[str, Any], *, is_recovered: bool = False
+    intended: RunIntended,
+    result: Mapping[str, Any],
+    *,
+    stop: StopDecided | None = None,
+    is_recovered: bool = False,
 ) -> RunFinished:
-    """The end that a worker reported in its result."""
+    """The end that a worker reported in its result; `stop` is what it was told to end by, if anything."""
     failure = result.get("failure") or {}
     reported = {name: _number(result[name]) for name in _REPORTED if name in result}
     return RunFinished(
@@ -42,7 +46,10 @@ def reported_end(
         status=result["status"],
         extra={name: _number(number) for name, number in (result.get("extra") or {}).items()},
         curve=tuple((step, _number(number)) for step, number in result.get("curve") or ()),
+        evaluations=tuple(tuple(map(_number, each)) for each in result.get("evaluations") or ()),
         failure_class=failure.get("class"),
+        # It may have come to its last evaluation before it heard of the stop.
+        stopped_by=stop.rule if stop is not None and result["status"] == "pruned" else None,
         error=error_text(failure),
         is_recovered=is_recovered,
     )
@@ -64,6 +71,7 @@ def unreported_end(
         loss=last.loss if last else None,
         steps=last.step if last else None,
         curve=tuple((e.step, e.value) for e in evaluations if e.value is not None),
+        evaluations=tuple((e.step, e.loss, e.acc, e.scores_digest) for e in evaluations),
         train_seconds=evaluations[-1].train_seconds if evaluations else None,
     )
 

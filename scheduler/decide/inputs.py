@@ -35,6 +35,24 @@ class RunEvaluated:
     acc: float | None
     value: float | None
     train_seconds: float
+    #: equal digests mean equal scores of all examples; None where the trainer scores none
+    scores_digest: str | None = None
+    #: examples of the evaluation set
+    n_eval: int | None = None
+    #: accuracy of a guess, where the trainer tells it
+    chance: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopAdvised:
+    """A pruner that was asked about a run in flight would stop it."""
+
+    attempt_id: str
+    #: "optuna:<pruner>"
+    rule: str
+    reason: str
+    #: the evaluation it was asked about; others may have come since
+    step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +151,7 @@ class Recovered:
 Input = (
     WorkerPrepared
     | RunEvaluated
+    | StopAdvised
     | WorkerBeat
     | DeadlinePassed
     | RunResult

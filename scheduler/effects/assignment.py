@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from policies._stop_rules import StopRules
 from scheduler.decide.actions import StartWorker
 from scheduler.rounds.paths import HomePaths
 
@@ -36,6 +37,7 @@ def prepare_message(action: StartWorker, home: HomePaths, threads: int) -> dict[
             "versions": dict(task.identity.versions),
         },
         "metric": task.objective.metric,
+        "keep_scores": StopRules.of(task.policy.options).needs_scores,
     }
     if action.is_probe:
         message["candidates"] = list(task.bsz)

@@ -11,6 +11,7 @@ from scheduler.decide import actions as act
 from scheduler.decide import codec, facts, inputs
 from scheduler.decide.state import State
 from scheduler.effects import control
+from scheduler.effects.advice import Advice
 from scheduler.effects.assignment import prepare_message
 from scheduler.effects.books import Books
 from scheduler.effects.clock import Deadlines
@@ -33,6 +34,8 @@ Performable = (
     | act.OpenGate
     | act.ReleaseWorker
     | act.EndWorker
+    | act.StopRun
+    | act.AskAdvice
     | act.SetDeadline
     | act.CancelDeadlines
     | act.KeepSpec
@@ -56,6 +59,7 @@ class Performer:
         threads: int,
         workers: Workers,
         gpu: GpuWatch | None,
+        advice: Advice,
         deadlines: Deadlines[inputs.DeadlinePassed],
         reception: Reception,
         reporting: Reporting,
@@ -68,6 +72,7 @@ class Performer:
         self._threads = threads
         self._workers = workers
         self._gpu = gpu
+        self._advice = advice
         self._deadlines = deadlines
         self._reception = reception
         self._reporting = reporting
@@ -91,6 +96,10 @@ class Performer:
                 self._workers.release(attempt_id)
             case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
                 self._workers.end(attempt_id, ended_by)
+            case act.StopRun(attempt_id=attempt_id, reason=reason):
+                self._workers.stop(attempt_id, "pruned", reason)
+            case act.AskAdvice(question=question):
+                self._advice.ask(question)
             case act.SetDeadline(key=key, seconds=seconds, event=event):
                 self._deadlines.set(key, seconds, event)
             case act.CancelDeadlines(attempt_id=attempt_id):

@@ -204,6 +204,9 @@ def _evaluated(attempt_id: str, message: Mapping[str, Any]) -> RunEvaluated:
         acc=_number(message["acc"]),
         value=_number(message["value"]),
         train_seconds=message["train_seconds"],
+        scores_digest=message.get("scores_digest"),
+        n_eval=message.get("n_eval"),
+        chance=_number(message.get("extra", {}).get("chance")),
     )
 
 

@@ -32,6 +32,10 @@ class RunPaths:
     def scores(self) -> Path:
         return self.root / "scores.npy"
 
+    def scores_at(self, step: int) -> Path:
+        """Scores of one evaluation, kept where an in-run rule compares examples."""
+        return self.root / "scores" / f"{step}.npy"
+
     @property
     def result(self) -> Path:
         return self.root / "result.json"

@@ -24,7 +24,7 @@ EDGES = {
     "scipy": {"scheduler/judging"},
     "optuna": set(),
     "torch": set(),
-    "numpy": {"scheduler/judging"},
+    "numpy": {"scheduler/judging", "scheduler/effects/adviser.py"},
 }
 #: psutil is the workers' edge; recovery and the lock ask whether a process still lives
 PSUTIL_MODULES = 3
