@@ -2,7 +2,8 @@
 
 On stdin  {"home", "tasks": [{"name", "trainer", "args", "configs": {name: its own table}, "stages": [...]}]};
 on stdout {"tasks": [{"name", "problems": [{"config", "field", "message"}], "configs": {name: whole Config},
-"costliest", "has_steps", "identity"}]}. Runs where torch is not imported.
+"costliest", "has_steps", "examples": {stage: {"examples", "clusters"}}, "identity"}]}. Runs where torch is not
+imported.
 """
 
 from __future__ import annotations
@@ -103,8 +104,18 @@ def _accepted(
         "configs": resolved,
         "costliest": max(costs, key=lambda name: costs[name]),
         "has_steps": has_steps,
+        "examples": {stage["name"]: _examples(module, first, stage) for stage in task["stages"]},
         "identity": _identity.identity(module, task["trainer"], home, first),
     }
+
+
+def _examples(module: ModuleType, config: TrainerConfig, stage: Mapping[str, Any]) -> dict[str, int | None]:
+    """The size of the stage's evaluation set, as far as the trainer or the spec tells it beforehand."""
+    n_eval = stage.get("n_eval")
+    told = getattr(module, "examples", None)
+    answer = told(config, n_eval) if told is not None else None
+    count, clusters = answer if answer is not None else (n_eval, None)
+    return {"examples": count, "clusters": clusters}
 
 
 def _refused(task: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:

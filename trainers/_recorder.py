@@ -86,6 +86,7 @@ class Recorder:
             "acc": number(evaluation.acc),
             "value": number(value),
             "n_eval": examples_of(evaluation),
+            "n_clusters": evaluation.n_clusters,
             "extra": {name: number(extra) for name, extra in evaluation.extra.items()},
             "train_seconds": round(self._train_seconds, 6),
         }
@@ -104,6 +105,7 @@ class Recorder:
             "value": number(metric_of(final, self._metric)) if final else None,
             "extra": {name: number(value) for name, value in extra.items()},
             "n_eval": examples_of(final) if final else None,
+            "n_clusters": final.n_clusters if final else None,
             "best_val_tok_acc": _finite(max, self._accs),
             "best_val_loss": _finite(min, self._losses),
             "curve": [[step, number(value)] for step, value in sorted(self._curve.items())],

@@ -13,7 +13,7 @@ End-of-file means exit: without a trace before `go`, at once after it.
 
 From the worker:
     prepared    startup_seconds, identity {source, data, versions, is_complete, parts}
-    evaluation  step, loss, acc, value, n_eval, extra, train_seconds, scores_digest
+    evaluation  step, loss, acc, value, n_eval, n_clusters, extra, train_seconds, scores_digest
     heartbeat   rss_mib
     finished    result (the same object as result.json)
     failed      failure {class, message, text}: the run failed before `go`

@@ -17,6 +17,10 @@ and optionally
     def cost(config) -> float: ...                   # relative cost of a step; the costliest is probed
     HAS_STEPS = True                                 # whether max_steps means something; may be a function
                                                      # of the config
+    def examples(config, n_eval) -> tuple[int, int | None] | None: ...
+                                                     # size of the evaluation set with the stage's n_eval, and
+                                                     # how many of its examples are independent; importable
+                                                     # without torch, so that it is known before anything runs
     ENDS_ITSELF = False                              # True: the trainer ends by itself, at the time budget
                                                      # and at a stop too; max_steps is only passed on
 
@@ -126,6 +130,8 @@ class Evaluation:
     extra: Mapping[str, float] = field(default_factory=dict)
     #: examples in the evaluation set; taken from `scores` when those are given
     n_eval: int | None = None
+    #: independent ones among them, where several share a document or a puzzle grid
+    n_clusters: int | None = None
     #: seconds this evaluation took, where the trainer measured them
     eval_seconds: float | None = None
 

@@ -18,6 +18,7 @@ _REPORTED = (
     "best_val_tok_acc",
     "best_val_loss",
     "n_eval",
+    "n_clusters",
     "scores_digest",
     "steps",
     "train_seconds",

@@ -6,11 +6,12 @@ Their problems are put where the file has the cause.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from scheduler.rounds.draft import Draft, TaskDraft
 from scheduler.rounds.problems import NOTHING, Path, Problem
-from scheduler.rounds.round import BASELINE, Round, Task, TrainerIdentity, Variant
+from scheduler.rounds.round import BASELINE, Round, Stage, Task, TrainerIdentity, Variant
 
 
 class UnusableAnswerError(ValueError):
@@ -31,6 +32,7 @@ def resolved(draft: Draft, answer: Any) -> Round:
             priority=draft.priority,
             after=draft.after,
             tasks=tuple(_task(task, told) for task, told in _pairs(draft, answer)),
+            judge=draft.judge,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UnusableAnswerError(f"{type(error).__name__}: {error}") from error
@@ -65,7 +67,7 @@ def _task(draft: TaskDraft, told: Mapping[str, Any]) -> Task:
         bsz=draft.bsz,
         objective=draft.objective,
         policy=draft.policy,
-        stages=draft.stages,
+        stages=tuple(_with_examples(stage, told) for stage in draft.stages),
         args=draft.args,
         baseline=Variant(name=BASELINE, changes=draft.baseline, config=configs[BASELINE]),
         variants=tuple(
@@ -82,6 +84,11 @@ def _task(draft: TaskDraft, told: Mapping[str, Any]) -> Task:
             is_complete=identity["is_complete"],
         ),
     )
+
+
+def _with_examples(stage: Stage, told: Mapping[str, Any]) -> Stage:
+    size = told["examples"][stage.name]
+    return replace(stage, examples=size["examples"], clusters=size["clusters"])
 
 
 def _problems(task: TaskDraft, config: str | None, field: str | None, message: str) -> Iterator[Problem]:

@@ -33,6 +33,15 @@ class Stage:
 
     name: str
     budget: Budget
+    #: in its evaluation set, as known before anything runs; None where only a run will tell
+    examples: int | None = None
+    #: independent ones among them, where the trainer tells
+    clusters: int | None = None
+
+    @property
+    def independent_examples(self) -> int | None:
+        """What the evaluation set is worth: clusters where some examples share one."""
+        return self.clusters or self.examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +120,8 @@ class Round:
     #: ids of rounds that must be finished first
     after: tuple[str, ...]
     tasks: tuple[Task, ...]
+    #: ways of judging to report, by name, with their options; none of them decides anything
+    judge: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """The task called `name`. Raises KeyError."""
@@ -133,6 +144,8 @@ class Round:
             priority=data["priority"],
             after=tuple(data["after"]),
             tasks=tasks,
+            # rounds of before have none
+            judge=data.get("judge", {}),
         )
 
 
@@ -144,7 +157,7 @@ def _task_from_json(data: Mapping[str, Any]) -> Task:
         bsz=tuple(data["bsz"]),
         objective=Objective(**data["objective"]),
         policy=PolicyChoice(**data["policy"]),
-        stages=tuple(Stage(name=s["name"], budget=Budget(**s["budget"])) for s in data["stages"]),
+        stages=tuple(Stage(**{**stage, "budget": Budget(**stage["budget"])}) for stage in data["stages"]),
         args=data["args"],
         baseline=Variant(**data["baseline"]),
         variants=tuple(Variant(**variant) for variant in data["variants"]),

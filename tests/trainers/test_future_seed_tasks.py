@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.future_seed.batches import evaluation_set
+from trainers.future_seed import examples
 from trainers.future_seed.config import Config
-from trainers.future_seed.tasks import make_task
+from trainers.future_seed.tasks import evaluation_set, make_task
 from trainers.future_seed.tasks.ceilings import ceilings_of_side_4
 from trainers.future_seed.tasks.sequences import is_held_out
 from trainers.future_seed.tasks.sudoku import all_grids_of_side_4, split_grids_of_side_4
@@ -55,6 +55,18 @@ def test_the_evaluation_set_is_the_same_in_every_run(name):
     first, second = evaluation_set(task, 100), evaluation_set(task, 100)
     assert (first.tokens == second.tokens).all()
     assert (first.masked == second.masked).all()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_size_of_the_evaluation_set_is_told_before_it_is_drawn(name):
+    config = Config(task=name)
+    drawn = evaluation_set(make_task(config), 300)
+    assert examples(config, 300) == (300, len(np.unique(drawn.clusters)))
+
+
+def test_held_out_grids_of_side_4_are_48_clusters_however_many_masks_are_drawn():
+    assert examples(Config(), None) == (1024, 48)
+    assert examples(Config(n_eval=24), None) == (24, 24)
 
 
 @pytest.mark.parametrize("side", [4, 9])

@@ -94,6 +94,7 @@ def test_evaluations_come_at_the_fixed_points_with_a_score_per_example(tmp_path)
         assert set(np.round(evaluation.scores * 6, 4)) <= set(range(7))
         assert evaluation.extra["exact_solve"] == (evaluation.scores == 1).mean()
         assert 0 < evaluation.loss < 5
+        assert evaluation.n_clusters == 48
 
 
 def test_the_evaluation_set_has_1024_examples_unless_someone_says_otherwise(tmp_path):

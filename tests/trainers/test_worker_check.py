@@ -93,6 +93,32 @@ def test_a_sound_task_is_answered_whole(home: Path) -> None:
     }
 
 
+def test_a_stage_tells_the_examples_it_asks_for_where_the_trainer_does_not_know(home: Path) -> None:
+    stages = [
+        {"name": "quick", "max_steps": 10, "time_budget_sec": 60.0, "n_eval": 128},
+        {"name": "medium", "max_steps": 40, "time_budget_sec": 60.0},
+    ]
+    (answer,) = check(home, task(stages=stages))
+    assert answer["examples"] == {
+        "quick": {"examples": 128, "clusters": None},
+        "medium": {"examples": None, "clusters": None},
+    }
+
+
+def test_a_trainer_tells_the_examples_of_every_stage_before_anything_runs(home: Path) -> None:
+    path = home / "trainers" / "mine.py"
+    path.write_text(path.read_text() + "\ndef examples(config, n_eval): return n_eval or 96, config.width\n")
+    stages = [
+        {"name": "quick", "max_steps": 10, "time_budget_sec": 60.0, "n_eval": 24},
+        {"name": "medium", "max_steps": 40, "time_budget_sec": 60.0},
+    ]
+    (answer,) = check(home, task(stages=stages))
+    assert answer["examples"] == {
+        "quick": {"examples": 24, "clusters": 8},
+        "medium": {"examples": 96, "clusters": 8},
+    }
+
+
 def test_all_problems_come_at_once(home: Path) -> None:
     configs = {
         "baseline": {},

@@ -59,6 +59,7 @@ def answer_of(draft: Draft, *problems: tuple[str | None, str | None, str]) -> di
             "configs": {name: {**task["args"], **table} for name, table in task["configs"].items()},
             "costliest": "hot",
             "has_steps": True,
+            "examples": {stage["name"]: {"examples": 96, "clusters": 48} for stage in task["stages"]},
             "identity": IDENTITY,
         }
         for task in request(draft, "/home/x")["tasks"]
@@ -90,6 +91,7 @@ def test_a_round_has_the_whole_config_of_every_variant() -> None:
     assert task.baseline.config["gate"] == "none"
     assert [variant.name for variant in task.variants] == ["hot", "layer-1", "layer-9"]
     assert (task.costliest, task.has_steps) == ("hot", True)
+    assert [(stage.examples, stage.independent_examples) for stage in task.stages] == [(96, 48)]
     assert task.identity == TrainerIdentity(
         source="s1", data="d1", parts={"git": "g"}, versions={"torch": "2"}, is_complete=False
     )
@@ -207,3 +209,14 @@ def test_an_answer_that_lacks_a_variant_is_refused() -> None:
     del answer["tasks"][0]["configs"]["hot"]
     with pytest.raises(UnusableAnswerError, match="hot"):
         resolved(draft, answer)
+
+
+def test_a_round_that_was_written_before_stages_told_their_examples_is_still_read() -> None:
+    draft = draft_of()
+    made = resolved(draft, answer_of(draft))
+    old = orjson.loads(orjson.dumps(made.to_json()))
+    for stage in old["tasks"][0]["stages"]:
+        del stage["examples"], stage["clusters"]
+    (stage,) = Round.from_json(old).task("t").stages
+    assert stage.independent_examples is None
+    assert stage.budget == made.task("t").stages[0].budget

@@ -10,15 +10,28 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trainers.contract import Context, Evaluation
-from trainers.future_seed.config import Config, fingerprint
+from trainers.future_seed.config import N_EVAL, Config, fingerprint
 
 if TYPE_CHECKING:
     from trainers.future_seed.training import Prepared
 
-__all__ = ["DISTRIBUTIONS", "Config", "cost", "fingerprint", "full_step", "prepare", "train"]
+__all__ = ["DISTRIBUTIONS", "Config", "cost", "examples", "fingerprint", "full_step", "prepare", "train"]
 
 #: numpy makes the examples; the recurrence on CUDA is flash-linear-attention's where it is installed
 DISTRIBUTIONS = ("torch", "numpy", "flash-linear-attention")
+
+#: larger evaluation sets are not drawn only to count their solutions
+MOST_COUNTED = 100_000
+
+
+def examples(config: Config, n_eval: int | None) -> tuple[int, int | None]:
+    """Examples in the evaluation set, and how many different solutions they are made from."""
+    count = n_eval or config.n_eval or N_EVAL
+    if count > MOST_COUNTED:
+        return count, None
+    from trainers.future_seed import tasks
+
+    return count, tasks.count_clusters(tasks.evaluation_set(tasks.make_task(config), count))
 
 
 def prepare(config: Config, context: Context) -> Prepared:

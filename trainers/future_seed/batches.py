@@ -11,9 +11,6 @@ from torch import Tensor
 
 from trainers.future_seed.tasks import Examples, Task
 
-#: of the generator of the evaluation set; no run's seed enters it
-EVAL_SEED = 20_240_403
-
 #: keeps the order of the data apart from other uses of a run's seed
 DATA_STREAM = 1
 
@@ -41,11 +38,6 @@ def training_batches(task: Task, *, seed: int, bsz: int) -> Iterator[Batch]:
     generator = np.random.default_rng([seed, DATA_STREAM])
     while True:
         yield as_batch(task.draw(generator, bsz, held_out=False))
-
-
-def evaluation_set(task: Task, count: int) -> Examples:
-    """The frozen set: the same for every run of a task."""
-    return task.draw(np.random.default_rng(EVAL_SEED), count, held_out=True)
 
 
 def as_batch(examples: Examples) -> Batch:

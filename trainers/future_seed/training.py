@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainers.contract import BadArgumentsError, Context, Evaluation
-from trainers.future_seed.batches import Batch, evaluation_set, training_batches
+from trainers.future_seed.batches import Batch, training_batches
 from trainers.future_seed.config import N_EVAL, Config
 from trainers.future_seed.initial import initialise
 from trainers.future_seed.kernel import choose_kernel
@@ -20,7 +20,7 @@ from trainers.future_seed.measure import ceilings, masked_loss, measure
 from trainers.future_seed.model import ModelShape, Rwkv7
 from trainers.future_seed.optimizer import learning_rate_factor, make_optimizer, set_learning_rates
 from trainers.future_seed.seeding import FutureSeed
-from trainers.future_seed.tasks import Examples, Task, make_task
+from trainers.future_seed.tasks import Examples, Task, count_clusters, evaluation_set, make_task
 
 #: examples in a training batch where the context leaves it open
 BSZ = 32
@@ -187,7 +187,12 @@ class Run:
             **self._gates(),
         }
         return Evaluation(
-            step=step, loss=measured.loss, acc=measured.acc, scores=measured.scores, extra=extra
+            step=step,
+            loss=measured.loss,
+            acc=measured.acc,
+            scores=measured.scores,
+            extra=extra,
+            n_clusters=count_clusters(self.prepared.examples),
         )
 
     def _gates(self) -> dict[str, float]:
