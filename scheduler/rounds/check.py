@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from scheduler.judging import make_options, option_names, way_names
 from scheduler.rounds.draft import Draft, TaskDraft
 from scheduler.rounds.grid import MAX_VARIANTS, expanded
 from scheduler.rounds.inherit import (
@@ -19,7 +20,7 @@ from scheduler.rounds.inherit import (
     stages_out_of_order,
 )
 from scheduler.rounds.parse import Parsed
-from scheduler.rounds.problems import Path, Problem, shown, without_followers
+from scheduler.rounds.problems import Path, Problem, shown, unknown_words, without_followers
 from scheduler.rounds.shape import shaped, without
 from scheduler.rounds.spec import ID_PATTERN, RESERVED_NAMES, STAGE_NAMES, RoundSpec
 
@@ -37,7 +38,7 @@ def check(parsed: Parsed, file: str) -> tuple[Draft | None, list[Problem]]:
     raw = parsed.data
     spec, of_shape = shaped(without(raw, [problem.path for problem in parsed.problems]))
     problems = without_followers(parsed.problems, of_shape)
-    of_meaning = [*_round_problems(spec, raw, file)]
+    of_meaning = [*_round_problems(spec, raw, file), *_judge_problems(spec.judge)]
     # against a stage of the round that cannot be used, what a task says of its stages is not judged
     of_stages = [] if _has_unusable_stage(spec, raw) else of_meaning
     tasks = _with_grids(
@@ -51,6 +52,7 @@ def check(parsed: Parsed, file: str) -> tuple[Draft | None, list[Problem]]:
         priority=spec.priority,
         after=tuple(spec.after),
         tasks=tuple(checkable for task in tasks if (checkable := _checkable(task, problems)) is not None),
+        judge=spec.judge,
     )
     return draft, [_with_task(problem, raw) for problem in problems]
 
@@ -70,6 +72,22 @@ def _round_problems(spec: RoundSpec, raw: Mapping[str, Any], file: str) -> Itera
         if first != index:
             message = f"is the name of tasks[{first}] too; each task needs its own"
             yield Problem(path=("tasks", index, "name"), message=message, found=task.name)
+
+
+def _judge_problems(judge: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    """What the ways of judging say of their options."""
+    for way, options in judge.items():
+        if way not in way_names():
+            words = unknown_words("way of judging", way, way_names())
+            yield Problem(path=("judge", way), message=words)
+            continue
+        try:
+            make_options(way, options)
+        except ValueError as error:
+            for line in str(error).splitlines():
+                option, colon, message = line.partition(": ")
+                named = (option,) if colon and option in (*options, *option_names(way)) else ()
+                yield Problem(path=("judge", way, *named), message=message if named else line)
 
 
 def is_id(name: str) -> bool:

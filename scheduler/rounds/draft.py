@@ -6,7 +6,7 @@ Plain values that travel from the child that reads the file to the process that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from policies.evidence import Objective
@@ -49,7 +49,7 @@ class TaskDraft:
         """A JSON object from which `from_json` makes an equal draft. Shares its tables with the draft."""
         # asdict would copy every table of every variant
         return {
-            **{field.name: getattr(self, field.name) for field in fields(self)},
+            **{known.name: getattr(self, known.name) for known in fields(self)},
             "objective": asdict(self.objective),
             "policy": asdict(self.policy),
             "stages": [asdict(stage) for stage in self.stages],
@@ -87,6 +87,8 @@ class Draft:
     priority: int
     after: tuple[str, ...]
     tasks: tuple[TaskDraft, ...]
+    #: ways of judging to report, by name, with their options
+    judge: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal draft."""
@@ -96,6 +98,7 @@ class Draft:
             "priority": self.priority,
             "after": self.after,
             "tasks": [task.to_json() for task in self.tasks],
+            "judge": self.judge,
         }
 
     @classmethod
@@ -107,4 +110,5 @@ class Draft:
             priority=data["priority"],
             after=tuple(data["after"]),
             tasks=tuple(TaskDraft.from_json(task) for task in data["tasks"]),
+            judge=data["judge"],
         )

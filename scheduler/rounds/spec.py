@@ -200,6 +200,11 @@ class RoundSpec(_Table):
     objective: ObjectiveSpec = _may_be_left_out(description="How every task is judged.")
     policy: PolicySpec = _may_be_left_out(description="Who decides in every task.")
     stages: StagesSpec = _may_be_left_out(description="The stages of every task.")
+    judge: dict[str, Arguments] = Field(
+        {},
+        description="Ways of judging to report beside the verdicts, by name, each with its own options. "
+        "They decide nothing.",
+    )
     tasks: list[TaskSpec] = Field(min_length=1, description="The tasks, run in file order.")
 
 
