@@ -157,8 +157,8 @@ def _unmatched(objective: Objective, box: UnmatchedBox) -> Iterator[str]:
 
 
 def _totals(total: Totals) -> Iterator[str]:
-    yield f"runs: {', '.join(run_counts(total))}"
-    yield f"time: {', '.join(time_counts(total))}"
+    for word, counts in (("runs", run_counts(total)), ("time", time_counts(total))):
+        yield from textwrap.wrap(f"{word}: {', '.join(counts)}", WIDTH, subsequent_indent="  ")
 
 
 def task_description(task: Task) -> str:

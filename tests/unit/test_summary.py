@@ -271,3 +271,49 @@ def test_lines_fit_a_terminal_where_names_allow() -> None:
     made: Task = task(variants=("good", "bad", "null", "late"), seeds=tuple(range(9)))
     text = summary_text(played(outcome, make_round(made)))
     assert max(len(line) for line in text.split("\n")) <= 100
+
+
+def screened_round() -> RoundState:
+    """Three variants under screen_confirm; each seed of a run is a little lucky or not."""
+    gains = {"baseline": 0.0, "good": 0.09, "null": 0.0, "bad": -0.12}
+
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
+        luck = (intended.seed * 7 + len(intended.config) * 13) % 10 / 1000
+        acc = 0.5 + gains[intended.config] + (0.14 if intended.stage == "medium" else 0.0) + luck
+        return ok(acc, loss=2 - acc, n_eval=5000, scores_digest=f"{acc}")
+
+    names = tuple(gains)[1:]
+    policy = PolicyChoice(name="screen_confirm", options={})
+    return played(outcome, make_round(task(variants=names, policy=policy)))
+
+
+def test_a_confirmed_round_tells_gains_raw_beside_shrunk_and_looks_with_their_p() -> None:
+    text = summary_text(screened_round())
+    assert re.search(
+        r"good +WINNER +\+\d+\.\d\dpp raw, \+\d+\.\d\dpp shrunk \[\+\d+\.\d\d, \+\d+\.\d\d\], 1 vs 2 seeds",
+        text,
+    )
+    assert re.search(r"fresh seeds \(1 candidate, 3 looks declared, alpha 0\.1\):\n +good +look 1 \+", text)
+    assert "medium at slot 0 (it selects the candidates, and judges nobody):" in text
+    assert "medium confirmed" not in text
+
+
+def test_a_gain_without_fresh_seeds_is_told_shrunk_only() -> None:
+    lines = summary_text(screened_round()).splitlines()
+    verdicts = lines[lines.index("  verdicts:") :]
+    screened_only = [line for line in verdicts if "no fresh seeds" in line]
+    assert screened_only
+    assert all(" shrunk [" in line and " raw" not in line for line in screened_only)
+
+
+def test_the_box_sets_the_fresh_seeds_against_the_hand_made_figure() -> None:
+    state = screened_round()
+    (gain,) = {verdict.raw_gain for verdict in state.tasks["sums"].verdicts.values()} - {None}
+    boxed = next(line for line in summary_text(state).splitlines() if "unmatched " in line and "good" in line)
+    assert f"matched {gain:+.2f}pp".replace("matched ", "") in boxed.split("matched")[-1]
+
+
+def test_the_markdown_of_a_confirmed_round_has_a_table_of_its_looks() -> None:
+    markdown = summary_markdown(screened_round())
+    assert "| candidate | look 1 | look 2 | look 3 |" in markdown
+    assert re.search(r"\| good \| WINNER \| \+\d+\.\d\dpp raw, ", markdown)
