@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from policies.evidence import BASELINE
 from scheduler.audit.rows import Row
 
+#: significant digits of a loss from which two tasks do not share it by chance
+FULL_DIGITS = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate:
@@ -34,12 +37,14 @@ class NoOp:
 def duplicates_of(rows: Sequence[Row]) -> tuple[Duplicate, ...]:
     """Runs of one stage and variant that agree in every digit, whatever their task is called.
 
-    An accuracy alone may agree by chance, over few examples; only runs that also have a loss are compared.
+    An accuracy alone may agree by chance, over few examples, and so may losses that were rounded: only runs
+    that have a loss are compared, and those with a rounded one only within their task.
     """
     groups: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
         if row.kind == "run" and row.outcome == "ok" and row.loss is not None:
-            groups[row.stage, row.config, row.loss, row.acc].append(row)
+            task = row.scope if _is_rounded(row.loss) else ()
+            groups[task, row.stage, row.config, row.loss, row.acc].append(row)
     return tuple(
         Duplicate(first=group[0], again=tuple(group[1:])) for group in groups.values() if len(group) > 1
     )
@@ -62,6 +67,11 @@ def no_ops_of(rows: Sequence[Row]) -> tuple[NoOp, ...]:
         for row in readings
         if row.config != BASELINE and row.outcome == "ok" and _result(row) in baselines
     )
+
+
+def _is_rounded(loss: float) -> bool:
+    digits = repr(loss).partition("e")[0].replace(".", "").strip("-0")
+    return len(digits) < FULL_DIGITS
 
 
 def _result(row: Row) -> tuple[object, ...]:

@@ -17,6 +17,7 @@ from scheduler.cli import (
     drain,
     explain,
     follow,
+    importing,
     pause,
     rebuild,
     resume,
@@ -108,6 +109,8 @@ for verb in (
     rebuild.rebuild,
 ):
     app.command()(verb)
+
+app.command("import")(importing.import_records)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -21,14 +23,20 @@ _POLL_SECONDS = 0.05
 
 
 def ask(
-    home: HomePaths, verb: str, *, round_id: str | None = None, task: str | None = None, reason: str = ""
+    home: HomePaths,
+    verb: str,
+    *,
+    round_id: str | None = None,
+    task: str | None = None,
+    reason: str = "",
+    payload: Mapping[str, Any] | None = None,
 ) -> None:
     """Leave a request and say what the daemon answered, or that it will be carried out at its start."""
     made_home(existing_home(home))
     if round_id is not None:
         _known(home, round_id, task)
     log_size = _size(home.launcher_log)
-    arguments = {"round": round_id, "task": task, "reason": reason or None}
+    arguments = {"round": round_id, "task": task, "reason": reason or None, **(payload or {})}
     try:
         request_id = control.send(home, verb, **arguments)
     except ValueError as error:

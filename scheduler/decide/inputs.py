@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from policies._ledger import Lesson
 from scheduler.decide.facts import Fact
 
 DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "exit", "backoff"]
@@ -116,10 +117,12 @@ class RequestMade:
     """A person asked for something through `queue/control/`."""
 
     id: str
-    verb: Literal["pause", "resume", "drain", "cancel", "retry"]
+    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import"]
     round: str | None = None
     task: str | None = None
     reason: str = ""
+    #: what foreign records teach, by name; of an import only
+    lessons: Mapping[str, Lesson] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import orjson
 
 from scheduler.decide.inputs import RequestMade
 from scheduler.effects.files import fsync_folder, open_regular, publish
+from scheduler.effects.foreign_lessons import foreign_lessons
 from scheduler.effects.spool import reject
 from scheduler.rounds.paths import HomePaths
 
@@ -20,19 +21,24 @@ _VERBS: tuple[str, ...] = get_args(get_type_hints(RequestMade)["verb"])
 _VERBS_OF_A_ROUND = ("cancel", "retry")
 _ARGUMENTS = frozenset({"round", "task", "reason"})
 _MAX_BYTES = 16 * 1024
+#: the one verb with more to say than a line
+_IMPORT = "import"
+_MAX_IMPORT_BYTES = 1024 * 1024
 _MAX_REASON_LENGTH = 500
 #: nanoseconds first, so that requests are taken in the order they were made
 _FILE_NAME = re.compile(r"(?P<time>\d{19})-(?P<id>[0-9a-f]{12})\.json")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-def send(home: HomePaths, verb: str, **arguments: str | None) -> str:
+def send(home: HomePaths, verb: str, **arguments: Any) -> str:
     """Leave a request for the daemon; returns its id. Raises ValueError for one the daemon would refuse."""
     fields = {"verb": verb, **{key: value for key, value in arguments.items() if value is not None}}
     request_id = secrets.token_hex(6)
-    _request(request_id, fields)
+    data = orjson.dumps(fields) + b"\n"
+    _check_size(data, verb)
+    _request(request_id, orjson.loads(data))
     home.control.mkdir(exist_ok=True)
-    publish(home.control / f"{time.time_ns():019d}-{request_id}.json", orjson.dumps(fields) + b"\n")
+    publish(home.control / f"{time.time_ns():019d}-{request_id}.json", data)
     return request_id
 
 
@@ -66,13 +72,19 @@ def _read(path: Path) -> RequestMade:
     if name is None:
         raise ValueError("its name is not <nanoseconds>-<id>.json")
     with open_regular(path) as file:
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise ValueError(f"it is larger than {_MAX_BYTES // 1024} KiB")
+        data = file.read(_MAX_IMPORT_BYTES + 1)
+    _check_size(data, _IMPORT)
     fields = orjson.loads(data)
     if not isinstance(fields, dict):
         raise ValueError("it does not hold a JSON object")
+    _check_size(data, fields.get("verb"))
     return _request(name["id"], fields)
+
+
+def _check_size(data: bytes, verb: object) -> None:
+    limit = _MAX_IMPORT_BYTES if verb == _IMPORT else _MAX_BYTES
+    if len(data) > limit:
+        raise ValueError(f"it is larger than {limit // 1024} KiB")
 
 
 def _request(request_id: str, fields: dict[str, Any]) -> RequestMade:
@@ -80,6 +92,7 @@ def _request(request_id: str, fields: dict[str, Any]) -> RequestMade:
     verb = fields.pop("verb", None)
     if verb not in _VERBS:
         raise ValueError(f"its verb is {verb!r}, not one of {', '.join(_VERBS)}")
+    lessons = foreign_lessons(fields.pop("lessons", None)) if verb == _IMPORT else {}
     unknown = fields.keys() - _ARGUMENTS
     if unknown:
         raise ValueError(f"it has unknown keys: {', '.join(sorted(unknown))}")
@@ -91,4 +104,4 @@ def _request(request_id: str, fields: dict[str, Any]) -> RequestMade:
         raise ValueError(f"its reason is not a text of at most {_MAX_REASON_LENGTH} characters")
     if verb in _VERBS_OF_A_ROUND and "round" not in fields:
         raise ValueError(f"{verb} needs a round")
-    return RequestMade(id=request_id, verb=verb, **fields)
+    return RequestMade(id=request_id, verb=verb, lessons=lessons, **fields)

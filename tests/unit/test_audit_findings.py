@@ -128,10 +128,19 @@ def test_a_loss_is_claimed_with_more_meaning_better() -> None:
 
 
 def test_a_rerun_with_the_same_result_is_a_duplicate_whatever_its_task_is_called() -> None:
-    found = audited(BASELINE, {**BASELINE, "task": "toy_recheck"}, {**BASELINE, "best_val_loss": 2.0 + 1e-15})
+    run = {**BASELINE, "best_val_loss": 1.9876543210987654}
+    last_digit = {**BASELINE, "best_val_loss": 1.9876543210987656}
+    found = audited(run, {**run, "task": "toy_recheck"}, last_digit)
     [duplicate] = found.duplicates
     assert [each.task for each in duplicate.again] == ["toy_recheck"]
     assert not duplicate.has_other_seed
+
+
+def test_a_rounded_loss_makes_no_duplicate_of_another_task() -> None:
+    assert audited(BASELINE, {**BASELINE, "task": "other"}).duplicates == ()
+    rounded = {**BASELINE, "best_val_loss": 1.9876}
+    assert audited(rounded, {**rounded, "task": "other"}).duplicates == ()
+    assert len(audited(BASELINE, BASELINE).duplicates) == 1
 
 
 def test_a_seed_that_changes_nothing_is_told() -> None:
