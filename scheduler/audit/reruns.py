@@ -22,8 +22,8 @@ class Duplicate:
 
     @property
     def has_other_seed(self) -> bool:
-        """Whether a seed was changed and changed nothing."""
-        return len({row.seed for row in (self.first, *self.again)}) > 1
+        """Whether a seed was changed and changed nothing; a run that names none tells nothing of it."""
+        return len({row.seed for row in (self.first, *self.again)} - {None}) > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,9 +100,10 @@ def _unmatched(found: Audit) -> Iterator[str]:
         "Claimed is the run minus the baseline of the first stage. That measures the longer training as much"
         " as the variant, so it is no effect. Known is the delta at the first stage, where both ran alike."
     )
-    order = {claim.row.scope: None for claim in missing}
-    by_task = [[claim for claim in missing if claim.row.scope == scope] for scope in order]
-    for claims in by_task:
+    by_task: dict[tuple[object, ...], list[Claim]] = {}
+    for claim in missing:
+        by_task.setdefault((claim.row.scope, claim.row.source, claim.row.task), []).append(claim)
+    for claims in by_task.values():
         yield from _task_claims(claims)
 
 
@@ -110,9 +111,11 @@ def _task_claims(claims: Sequence[Claim]) -> Iterator[str]:
     first = claims[0]
     yield ""
     yield from _wrapped(f"{_task(first.row)} ({one_line(first.row.source)})", "  ")
-    baseline = _value(first, first.baseline_first)
+    baselines = dict.fromkeys(_value(claim, claim.baseline_first) for claim in claims)
+    reasons = dict.fromkeys(claim.why_unmatched for claim in claims)
     yield from _wrapped(
-        f"baseline: {first.first_stage} {baseline}; {first.why_unmatched}: no matched delta can be computed",
+        f"baseline: {first.first_stage} {', '.join(baselines)}; {'; '.join(reasons)}:"
+        " no matched delta can be computed",
         "  ",
     )
     at_first = f"{first.first_stage} delta"

@@ -147,6 +147,19 @@ def test_a_seed_that_changes_nothing_is_told() -> None:
     found = audited({**MATCH, "seed": 0}, {**MATCH, "seed": 1})
     assert [duplicate.has_other_seed for duplicate in found.duplicates] == [True]
     assert "another seed changed nothing" in render_audit(found)
+    unnamed = audited({**MATCH, "seed": 0}, MATCH)
+    assert [duplicate.has_other_seed for duplicate in unnamed.duplicates] == [False]
+
+
+def test_each_seed_s_claim_stands_beside_its_own_baseline() -> None:
+    found = audited(
+        {**BASELINE, "seed": 0},
+        {**BASELINE, "seed": 1, "best_val_tok_acc": 0.6, "best_val_loss": 1.8},
+        {**CLAIM, "seed": 0},
+        {**CLAIM, "seed": 1, "best_val_loss": 0.9},
+    )
+    assert [claim.claimed for claim in found.unmatched] == [pytest.approx(30.0), pytest.approx(20.0)]
+    assert "baseline: quick 50.00%, 60.00%; no medium baseline was run" in render_audit(found)
 
 
 def test_an_equal_accuracy_alone_is_no_duplicate() -> None:
