@@ -27,6 +27,7 @@ from scheduler.cli import (
     status,
     submit,
     validate,
+    verdict,
     watch,
 )
 from scheduler.cli.home import find_home
@@ -98,6 +99,7 @@ for verb in (
     explain.explain,
     follow.follow,
     show.show,
+    verdict.verdict,
     pause.pause,
     resume.resume,
     drain.drain,

@@ -112,6 +112,8 @@ def cost_ledger(
 
 
 def _seconds(run: JudgedRun) -> float | None:
+    if run.cost is not None and not run.cost:
+        return 0.0  # a result from the cache was paid for before
     on_gpu = _cost(run, GPU_SECONDS)
     return run.wall_seconds if on_gpu is None else on_gpu
 

@@ -168,7 +168,7 @@ def _declared(sample: Sample, options: Options) -> dict[str, float]:
     metric = options.metric or sample.objective.metric
     if options.min_lift is not None:
         return {metric: options.min_lift, **options.lifts}
-    if metric == sample.objective.metric:
+    if metric == sample.objective.metric and sample.objective.min_effect > 0:
         return {metric: sample.objective.min_effect, **options.lifts}
     if metric not in options.lifts:
         raise UnfitRunsError(
