@@ -20,7 +20,7 @@ from policies.steps import PossibleRun, Step, TaskView
 
 DEFAULT_POLICY = "screen_confirm"
 #: public modules that policies and others build on
-NO_POLICIES = frozenset({"evidence", "pruners", "steps"})
+NO_POLICIES = frozenset({"evidence", "pruners", "steps", "variant_by_variant"})
 
 
 class Policy(Protocol):

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 from policies._guards import STOPPED_AS_NO_OP, broken_class, early_stop
-from policies._variant_by_variant import VariantByVariant
 from policies.evidence import (
     Decision,
     Delta,
@@ -23,6 +22,7 @@ from policies.evidence import (
     TaskEvidence,
     Verdict,
 )
+from policies.variant_by_variant import VariantByVariant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
