@@ -15,6 +15,7 @@ from scheduler.decide.state import Attempt, RoundState, TaskState
 from scheduler.report import numbers
 from scheduler.report.load import load_round
 from scheduler.report.printable import first_line, one_line
+from scheduler.report.side_labels import side_labels
 from scheduler.report.summary import summary_text
 from scheduler.rounds.errors import UnknownIdError
 from scheduler.rounds.paths import HomePaths, RoundPaths
@@ -34,7 +35,7 @@ def show(
     paths = home.round(round_id)
     round_state = load_round(paths)
     if task is None:
-        typer.echo(summary_text(round_state), nl=False)
+        typer.echo(summary_text(round_state, side_labels(round_state, paths)), nl=False)
         return
     found = _task(round_state, task)
     if config is not None and config not in _configs(found):

@@ -12,9 +12,12 @@ from scheduler.judging.foreign_runs import ForeignRuns
 def aligned(runs: Iterable[JudgedRun], metric: str, step: int | None = None) -> ForeignRuns:
     """The runs as they were at `step`, by default the last one at which all of them told `metric`.
 
-    Runs without a curve of the metric stay as they are. Raises UnfitRunsError where there is no such step.
+    For a best value that is the metric it is the best of, and `with_best` reads it off afterwards. Runs
+    without a curve of it stay as they are. Raises UnfitRunsError where there is no such step.
     """
     all_runs = tuple(runs)
+    if not any(metric in point.metrics for run in all_runs for point in run.curve):
+        metric = _best_of(metric)
     curved = [run for run in all_runs if any(metric in point.metrics for point in run.curve)]
     if not curved:
         return ForeignRuns(runs=all_runs)
@@ -40,7 +43,7 @@ def aligned(runs: Iterable[JudgedRun], metric: str, step: int | None = None) -> 
 
 def with_best(runs: Iterable[JudgedRun], metric: str, direction: str) -> tuple[JudgedRun, ...]:
     """The runs with `<name>_best` or `best_<name>` read off their curves, where that is the metric."""
-    name = metric.removesuffix("_best").removeprefix("best_")
+    name = _best_of(metric)
     if name == metric:
         return tuple(runs)
     pick = min if direction == "minimize" else max
@@ -51,6 +54,10 @@ def with_best(runs: Iterable[JudgedRun], metric: str, direction: str) -> tuple[J
             run = replace(run, metrics={**run.metrics, metric: pick(values)})
         made.append(run)
     return tuple(made)
+
+
+def _best_of(metric: str) -> str:
+    return metric.removesuffix("_best").removeprefix("best_")
 
 
 def _cut(run: JudgedRun, step: int) -> JudgedRun:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from policies.evidence import Objective
 from scheduler.judging._markdown import file_words
 from scheduler.judging._options import are_seeds, are_words, is_number
+from scheduler.judging._outcome import MET, MISSED, OPEN, outcome
 from scheduler.judging._spread import Spread, chance_of_large_effect, chance_of_sigmas, spread
 from scheduler.judging._variance_documents import (
     baseline_document,
@@ -32,6 +33,7 @@ Strength = Literal["winner", "suggestive", "noise"]
 _EFFECT_SIZES = ((0.8, "large"), (0.5, "medium"), (0.2, "small"), (0.0, "negligible"))
 #: fewer baseline runs give no sigma to judge by: that of three is known within a factor of six
 _LEAST_BASELINE_RUNS = 4
+_CODES: Mapping[Word, int] = {"WINNER": MET, "LOSER": MISSED, "NEUTRAL": OPEN, "NOT JUDGED": OPEN}
 _DEFAULT_SEEDS = (42, 137, 256, 512, 1024)
 
 
@@ -166,6 +168,10 @@ class VarianceFirst(Judged):
             },
             "variance_first.json": as_json_text(self.to_json()),
         }
+
+    @property
+    def exit_code(self) -> int:
+        return outcome(_CODES[each.verdict] for each in self.experiments)
 
 
 def judge(sample: Sample, options: Options) -> VarianceFirst:

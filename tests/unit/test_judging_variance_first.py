@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from policies.evidence import Objective
@@ -103,17 +103,13 @@ def test_the_warning_says_how_often_nothing_looks_large() -> None:
 
 @pytest.mark.parametrize("sizes", [(5, 3), (5, 5), (4, 3)])
 def test_the_chances_are_those_of_a_simulated_world_without_effects(sizes: tuple[int, int]) -> None:
-    draw = random.Random(7)
-    large = beyond = 0
-    rounds = 20_000
-    for _ in range(rounds):
-        first, second = ([draw.gauss(0, 1) for _ in range(n)] for n in sizes)
-        difference = abs(statistics.fmean(first) - statistics.fmean(second))
-        own, other = statistics.variance(first), statistics.variance(second)
-        large += difference / math.sqrt((own + other) / 2) >= 0.8
-        beyond += difference / math.sqrt(own) >= 2
-    assert chance_of_large_effect(*sizes) == pytest.approx(large / rounds, abs=0.012)
-    assert chance_of_sigmas(*sizes) == pytest.approx(beyond / rounds, abs=0.008)
+    draw = np.random.default_rng(7)
+    first, second = (draw.standard_normal((200_000, n)) for n in sizes)
+    difference = np.abs(first.mean(axis=1) - second.mean(axis=1))
+    own, other = first.var(axis=1, ddof=1), second.var(axis=1, ddof=1)
+    large = np.mean(difference / np.sqrt((own + other) / 2) >= 0.8)
+    assert chance_of_large_effect(*sizes) == pytest.approx(large, abs=0.004)
+    assert chance_of_sigmas(*sizes) == pytest.approx(np.mean(difference / np.sqrt(own) >= 2), abs=0.003)
 
 
 @pytest.mark.parametrize(

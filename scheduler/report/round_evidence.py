@@ -1,0 +1,152 @@
+"""What do the ways of judging see of a round? Per task, the runs its verdicts rest on, as a sample.
+
+Where a confirm set was frozen these are the fresh seeds of the baseline and the candidates: the seed that
+selected is no evidence here either. Otherwise it is the last stage that both sides have been through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from policies.evidence import Objective
+from scheduler.decide.facts import RunFinished
+from scheduler.decide.state import RoundState, TaskState
+from scheduler.judging.alignment import with_best
+from scheduler.judging.evidence import (
+    Count,
+    JudgedRun,
+    Point,
+    Sample,
+    UnfitRunsError,
+    counts_in,
+    finite_metrics,
+    sample_of,
+)
+from scheduler.judging.foreign import rows_of_jsonl
+from scheduler.judging.foreign_runs import runs_of
+from scheduler.report.runs import failed_runs, runs_at
+from scheduler.report.scores import right_and_all
+from scheduler.rounds.paths import RoundPaths
+from scheduler.rounds.round import BASELINE
+
+
+def task_sample(
+    round_state: RoundState,
+    task: TaskState,
+    paths: RoundPaths,
+    *,
+    stage: str | None = None,
+    objective: Objective | None = None,
+) -> Sample:
+    """The evidence of one task. Raises UnfitRunsError where there is none yet."""
+    source = f"{round_state.round.id}/{task.task.name}"
+    chosen = stage if stage is not None else _stage(task)
+    if chosen is None:
+        raise UnfitRunsError(f"{source}: no stage has runs of both the baseline and a variant")
+    aim = objective if objective is not None else task.task.objective
+    kept = [run for run in _runs(task, chosen) if _decides(task, chosen, run)]
+    runs = with_best((_judged(task, run, paths) for run in kept), aim.metric, aim.direction)
+    made = sample_of(runs, source=source, objective=aim, baseline=BASELINE, stage=chosen)
+    return replace(made, notes=(*made.notes, *_notes(task, chosen, kept)))
+
+
+def _stage(task: TaskState) -> str | None:
+    """The stage of the confirm set, or the last one with runs of both sides."""
+    names = [stage.name for stage in task.task.stages]
+    frozen = task.confirm_set
+    for name in reversed(names):
+        runs = list(_runs(task, name))
+        if frozen is not None and frozen.candidates:
+            runs = [run for run in runs if _decides(task, name, run)]
+        configs = {run.config for run in runs}
+        if BASELINE in configs and len(configs) > 1:
+            return name
+    return None
+
+
+def _runs(task: TaskState, stage: str) -> Iterator[RunFinished]:
+    for variant in (task.task.baseline, *task.task.variants):
+        yield from runs_at(task, stage, variant.name)
+
+
+def _decides(task: TaskState, stage: str, run: RunFinished) -> bool:
+    """Whether a verdict may rest on the run: with a confirm set, fresh seeds of its protocol alone do."""
+    frozen = task.confirm_set
+    if frozen is None or not frozen.candidates or run.protocol != frozen.protocol:
+        return True
+    return run.slot > 0 and run.config in (BASELINE, *frozen.candidates)
+
+
+def _judged(task: TaskState, run: RunFinished, paths: RoundPaths) -> JudgedRun:
+    objective = task.task.objective
+    known: dict[str, Any] = {
+        **run.extra,
+        "acc": run.acc,
+        "loss": run.loss,
+        "best_val_loss": run.best_val_loss,
+        "best_val_tok_acc": run.best_val_tok_acc,
+        "n_eval": run.n_eval,
+        objective.metric: run.value,
+    }
+    metrics = finite_metrics(known)
+    spent: dict[str, Any] = {
+        "train_seconds": run.train_seconds,
+        "eval_seconds": run.eval_seconds,
+        "energy_joule": run.energy_joule,
+    }
+    return JudgedRun(
+        config=run.config,
+        seed=run.seed,
+        stage=run.stage,
+        protocol=run.protocol,
+        metrics=metrics,
+        curve=_curve(run, objective.metric, paths),
+        counts={**counts_in(metrics), **_correct(run, paths)},
+        wall_seconds=run.wall_seconds,
+        parameters=task.task.variant(run.config).config,
+        # what came from the cache was paid for before
+        cost=finite_metrics(spent) if run.cached_from is None else {},
+        origin=f"runs/{run.run_dir}",
+    )
+
+
+def _curve(run: RunFinished, metric: str, paths: RoundPaths) -> tuple[Point, ...]:
+    """What the run wrote at its evaluations, or where the file is gone, what its record holds of it."""
+    try:
+        text = paths.run(run.run_dir).metrics.read_text(encoding="utf-8")
+        found = runs_of(rows_of_jsonl(text, run.run_dir), defaults={"config": run.config}).runs
+    except (OSError, ValueError):
+        found = ()
+    if len(found) == 1 and found[0].curve:
+        return tuple(_with_objective(point, metric) for point in found[0].curve)
+    return tuple(Point(step=step, metrics=finite_metrics({metric: value})) for step, value in run.curve)
+
+
+def _with_objective(point: Point, metric: str) -> Point:
+    """The point with the objective's metric, which a run's file calls `value`."""
+    if "value" not in point.metrics:
+        return point
+    metrics = {name: value for name, value in point.metrics.items() if name != "value"}
+    return replace(point, metrics={**metrics, metric: point.metrics["value"]})
+
+
+def _correct(run: RunFinished, paths: RoundPaths) -> dict[str, Count]:
+    """The accuracy as a count, where every example is right or wrong, and independent of the others."""
+    found = right_and_all(paths.run(run.run_dir).scores)
+    if found is None or run.acc is None or run.n_clusters not in (None, found[1]):
+        return {}
+    return {"acc": Count(successes=found[0], n=found[1])}
+
+
+def _notes(task: TaskState, stage: str, kept: list[RunFinished]) -> Iterator[str]:
+    frozen = task.confirm_set
+    if frozen is not None and any(run.slot > 0 for run in kept):
+        yield "Fresh seeds only: the seed that selected the candidates is left out."
+    ended = [f"{run.config} s{run.seed}" for run in kept if run.status == "timed_out"]
+    if ended:
+        yield f"Ended by the time budget, an effect of speed too: {', '.join(ended)}."
+    lost = [f"{run.config} s{run.seed}" for run, _ in failed_runs(task) if run.stage == stage]
+    if lost:
+        yield f"Failed and left out: {', '.join(lost)}."
