@@ -244,13 +244,13 @@ class Daemon:
                 self._workers.end_orphan(started.pid, started.start_time, attempt.id)
 
     def _finish_moves(self) -> None:
-        """A crash may have come between the end of a round and the move of its file, or its summary."""
+        """A crash may have come between the end of a round and the move of its file, or its report."""
         for current in self._state.rounds.values():
             if current.finished is None:
                 continue
             round_id, accepted = current.round.id, current.accepted
             self._reception.move(act.MoveSpec(round=round_id, file=accepted.file, to="done"), accepted.suffix)
-            if not self._home.round(round_id).summary_markdown.exists():
+            if not self._home.round(round_id).report.exists():
                 self._reporting.write(round_id)
 
     def _record_start(self) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from scheduler.cli.home import existing_home
 from scheduler.report.load import load_round, round_ids
-from scheduler.report.summary import publish_summary
+from scheduler.report.publish import publish_index, publish_round
 from scheduler.rounds.paths import HomePaths
 
 
@@ -16,16 +16,16 @@ def rebuild(
     context: typer.Context,
     round_id: Annotated[str | None, typer.Argument(metavar="ROUND", help="Only this one.")] = None,
 ) -> None:
-    """Make the summaries again from the records.
+    """Make the summaries and pages again from the records.
 
     Those of rounds that have ended; the same records give the same bytes.
     """
     home: HomePaths = existing_home(context.obj)
     for name in [round_id] if round_id is not None else round_ids(home):
         paths = home.round(name)
-        round_state = load_round(paths)
-        if round_state.finished is None:
+        if load_round(paths).finished is None:
             typer.echo(f"{name} has not ended; its summary is written when it has (`schedctl show {name}`)")
             continue
-        publish_summary(round_state, paths)
+        publish_round(paths)
         typer.echo(f"{paths.summary_text}")
+    publish_index(home)

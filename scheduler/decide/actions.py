@@ -136,9 +136,11 @@ class KeepError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteReport:
-    """Rebuild the round's summaries from its records."""
+    """Rebuild the round's reports from its records."""
 
     round: str
+    #: it may wait a little: another one is made at the end
+    is_live: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

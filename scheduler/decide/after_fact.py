@@ -127,6 +127,8 @@ def _after_run(state: State, run: facts.RunFinished, limits: Limits) -> tuple[Ac
     if run.failure_class == "gpu" and state.paused is None:
         reason = f"the GPU failed in {run.attempt_id}: {run.error or 'no message'}"
         actions += (act.Record(fact=facts.QueuePaused(reason=reason[:500])),)
+    if run.stage != PROBE_STAGE:
+        actions += (act.WriteReport(round=run.round, is_live=True),)
     return actions
 
 

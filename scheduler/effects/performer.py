@@ -105,8 +105,8 @@ class Performer:
             case act.CancelDeadlines(attempt_id=attempt_id):
                 for kind in get_args(inputs.DeadlineKind):
                     self._deadlines.cancel(f"{kind}:{attempt_id}")
-            case act.WriteReport(round=round_id):
-                self._reporting.write(round_id)
+            case act.WriteReport(round=round_id, is_live=is_live):
+                self._reporting.write(round_id, is_live=is_live)
             case _:
                 self._patience.on_full_disk(lambda: self._keep(action, state))
 

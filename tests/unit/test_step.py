@@ -60,6 +60,13 @@ def test_the_delta_of_a_stage_is_matched_to_the_baseline_of_that_stage() -> None
     assert held.baseline_mean == pytest.approx(0.6)
 
 
+def test_the_page_is_made_again_after_every_run_and_at_once_at_the_end() -> None:
+    world = play(PLAIN, make_round())
+    reports = [action for action in world.performed if isinstance(action, act.WriteReport)]
+    assert sum(report.is_live for report in reports) == len(runs(world))
+    assert not reports[-1].is_live
+
+
 def test_a_higher_priority_goes_first_and_equals_go_in_order_of_acceptance() -> None:
     # The first round's baseline is in flight before the others arrive.
     late = [make_round(id="second"), make_round(id="urgent", priority=5), make_round(id="third")]
