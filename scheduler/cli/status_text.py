@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from scheduler.cli.sparkline import run_sparklines
 from scheduler.effects.plain_text import plain_line
 from scheduler.report.numbers import count, duration, duration_range, named_value, plain_number
 
@@ -12,13 +13,16 @@ BAR_WIDTH = 24
 _ENDED = ("finished", "parked", "cancelled")
 
 
-def status_lines(told: Mapping[str, Any]) -> list[str]:
-    """The lines of `schedctl status` about what `gather` found. Nothing in them steers a terminal."""
+def status_lines(told: Mapping[str, Any], *, bars: str = "") -> list[str]:
+    """The lines of `schedctl status` about what `gather` found. Nothing in them steers a terminal.
+
+    With `bars`, the letters of a sparkline, a run's evaluations are shown as one.
+    """
     status = told["status"] or {}
     lines = list(_daemon(told, status))
     is_alive = told["daemon"] is not None
     if is_alive and not told["is_starting"]:
-        lines += _now(status)
+        lines += _now(status, bars)
     lines += _rounds(status)
     lines += _parked(status)
     lines += _files(told)
@@ -27,13 +31,17 @@ def status_lines(told: Mapping[str, Any]) -> list[str]:
     return [line for raw in lines if (line := _plain(raw))]
 
 
-def progress_lines(status: Mapping[str, Any]) -> list[str]:
+def progress_lines(status: Mapping[str, Any], bars: str = "") -> list[str]:
     """The lines about runs under way: which round, task, stage and run, how far, how long still."""
     rounds = {current["id"]: current for current in status.get("rounds", ())}
     return [
         _plain(line)
         for run in status.get("running", ())
-        for line in (_place(run, rounds.get(run["round"])), f"  {_step(run)}")
+        for line in (
+            _place(run, rounds.get(run["round"])),
+            f"  {_step(run)}",
+            *(run_sparklines(run, bars) if bars else ()),
+        )
     ]
 
 
@@ -57,8 +65,8 @@ def _daemon(told: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[str]
         )
 
 
-def _now(status: Mapping[str, Any]) -> Iterator[str]:
-    yield from progress_lines(status)
+def _now(status: Mapping[str, Any], bars: str) -> Iterator[str]:
+    yield from progress_lines(status, bars)
     if not status.get("running"):
         yield f"nothing runs: {status.get('why') or 'no reason was given'}"
     elif status.get("paused"):

@@ -11,6 +11,7 @@ import orjson
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.sparkline import bars_for
 from scheduler.cli.status import gather
 from scheduler.cli.status_text import status_lines
 from scheduler.rounds.paths import HomePaths
@@ -41,9 +42,11 @@ def _redraw(home: HomePaths) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    bars = bars_for(sys.stdout.encoding)
     with Live(screen=True, auto_refresh=False) as live:
         while True:
-            live.update(Text("\n".join(status_lines(_gathered(home)))), refresh=True)
+            lines = status_lines(_gathered(home), bars=bars)
+            live.update(Text("\n".join(lines)), refresh=True)
             time.sleep(_PERIOD_SECONDS)
 
 

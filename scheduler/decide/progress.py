@@ -16,6 +16,8 @@ from scheduler.decide.state import Attempt, RoundState, State, TaskState, Worker
 VERSION = 1
 #: ended rounds that are still listed, newest last
 ENDED_ROUNDS_SHOWN = 5
+#: last evaluations of a run that are told, for a sparkline
+EVALUATIONS_SHOWN = 40
 
 
 def status_of(
@@ -57,6 +59,7 @@ def _running(state: State) -> Iterator[dict[str, Any]]:
 def _run(current: RoundState, task: TaskState, attempt: Attempt, worker: Worker) -> dict[str, Any]:
     intended = attempt.intended
     evaluated = worker.evaluations[-1] if worker.evaluations else None
+    last = worker.evaluations[-EVALUATIONS_SHOWN:]
     objective = task.task.objective
     return {
         "round": current.round.id,
@@ -73,6 +76,8 @@ def _run(current: RoundState, task: TaskState, attempt: Attempt, worker: Worker)
         "step": evaluated.step if evaluated else None,
         "value": _finite(evaluated.value) if evaluated else None,
         "loss": _finite(evaluated.loss) if evaluated else None,
+        "values": [_finite(evaluation.value) for evaluation in last],
+        "losses": [_finite(evaluation.loss) for evaluation in last],
         "train_seconds": evaluated.train_seconds if evaluated else None,
         "metric": objective.metric,
         "unit": objective.unit,

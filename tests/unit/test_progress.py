@@ -11,7 +11,7 @@ import pytest
 from fakes.world import CPU, GPU, World, checked, failed, make_round, ok, play, task
 
 from scheduler.decide import facts, inputs
-from scheduler.decide.progress import ENDED_ROUNDS_SHOWN, status_of
+from scheduler.decide.progress import ENDED_ROUNDS_SHOWN, EVALUATIONS_SHOWN, status_of
 from scheduler.decide.state import State, Worker, fold
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -159,6 +159,18 @@ def test_the_reading_of_the_gpu_belongs_to_the_gpu() -> None:
     assert status(State(devices={"cpu": CPU}), gpu=reading)["devices"][0]["gpu"] is None
 
 
+def test_the_last_evaluations_are_told_and_no_more() -> None:
+    state = while_running("medium", "good", train_seconds=1.0)
+    [(key, worker)] = state.live.workers.items()
+    numbers = range(EVALUATIONS_SHOWN + 7)
+    heard = tuple(replace(worker.evaluations[0], value=0.01 * n, loss=float(n)) for n in numbers)
+    live = replace(state.live, workers={key: replace(worker, evaluations=heard)})
+    [run] = status(replace(state, live=live))["running"]
+    assert run["losses"] == [float(n) for n in numbers][-EVALUATIONS_SHOWN:]
+    assert run["values"][-1] == run["value"]
+    assert len(run["values"]) == EVALUATIONS_SHOWN
+
+
 def test_a_number_that_json_cannot_hold_does_not_break_the_status() -> None:
     state = while_running("medium", "good", train_seconds=1.0)
     [(key, worker)] = state.live.workers.items()
@@ -167,3 +179,4 @@ def test_a_number_that_json_cannot_hold_does_not_break_the_status() -> None:
     told = status_of(replace(state, live=live), now=NOW, pid=4, wait_reason=None, gpu=None)
     json.dumps(told, allow_nan=False)
     assert told["running"][0]["loss"] is None
+    assert told["running"][0]["losses"] == [None]
