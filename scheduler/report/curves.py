@@ -14,6 +14,8 @@ from scheduler.rounds.round import BASELINE
 
 #: variants drawn in colours of their own; the rest stay in the background
 NAMED_AT_MOST = 5
+#: share of the steps in which a curve climbs
+BEGINNING = 0.25
 #: evaluations drawn of one curve
 POINTS_AT_MOST = 200
 
@@ -44,6 +46,24 @@ class Panel:
     #: (place among the colours, curve): a variant has one colour in all panels of its task
     named: tuple[tuple[int, Curve], ...]
     others: tuple[Curve, ...]
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What the axis of the metric shows: all of it, without the first climb where it dwarfs the rest."""
+        curves = [*(() if self.baseline is None else (self.baseline,)), *(c for _, c in self.named)]
+        curves += self.others
+        begin = BEGINNING * max((curve.steps[-1] for curve in curves if curve.steps), default=0)
+        if sum(step < begin for curve in curves for step in curve.steps) < len(curves):
+            return None  # nothing was evaluated so early
+        told = [
+            value
+            for curve in curves
+            for step, low, high in zip(curve.steps, curve.low, curve.high, strict=True)
+            if step >= begin
+            for value in (low, high)
+        ]
+        margin = 0.06 * (max(told) - min(told))
+        return (min(told) - margin, max(told) + margin) if margin > 0 else None
 
 
 def panels(task: TaskReading, rows: Sequence[Gain], *, has_fresh_seeds: bool) -> Iterator[Panel]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policies.evidence import VerdictName
 from scheduler.decide import facts
-from scheduler.report.reading import TaskReading
+from scheduler.report.reading import FailureReading, TaskReading
 
-#: how good the news is, best first
-ORDER: tuple[VerdictName, ...] = ("WINNER", "SUGGESTIVE", "INCONCLUSIVE", "NEUTRAL", "LOSER")
+#: what is known, best first; then what is not
+ORDER: tuple[VerdictName, ...] = ("WINNER", "SUGGESTIVE", "NEUTRAL", "LOSER", "INCONCLUSIVE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +71,22 @@ def _gains(task: TaskReading) -> Iterator[Gain]:
     for variant in task.state.task.variants:
         decisions = task.state.decisions.get(variant.name, ())
         verdict = task.state.verdicts.get(variant.name)
-        yield _gain(variant.name, decisions[-1] if decisions else None, verdict)
+        failed = [failure for failure in task.failures if failure.run.config == variant.name]
+        yield _gain(variant.name, decisions[-1] if decisions else None, verdict, failed)
 
 
-def _gain(config: str, decision: facts.VariantFact | None, verdict: facts.VerdictReached | None) -> Gain:
+def _gain(
+    config: str,
+    decision: facts.VariantFact | None,
+    verdict: facts.VerdictReached | None,
+    failed: Sequence[FailureReading],
+) -> Gain:
     """A record from before the verdict kept its figures has those of the last decision only."""
     figures = _NO_FIGURES if verdict is None else verdict
     return Gain(
         config=config,
         verdict=None if verdict is None else verdict.verdict,
-        reason=_reason(decision, verdict),
+        reason=_reason(decision, verdict, failed),
         raw=figures.raw_gain,
         screening=None if decision is None else decision.d_acc,
         screening_stage="" if decision is None else decision.stage,
@@ -102,7 +108,14 @@ def _gain(config: str, decision: facts.VariantFact | None, verdict: facts.Verdic
 _NO_FIGURES = facts.VerdictReached(round="", task="", config="", verdict="INCONCLUSIVE", reason="")
 
 
-def _reason(decision: facts.VariantFact | None, verdict: facts.VerdictReached | None) -> str:
+def _reason(
+    decision: facts.VariantFact | None,
+    verdict: facts.VerdictReached | None,
+    failed: Sequence[FailureReading],
+) -> str:
+    """Of the verdict; of an open variant, what is known so far."""
     if verdict is not None:
         return verdict.reason
-    return "" if decision is None else f"after {decision.stage}: {decision.reason}"
+    told = [f"after {decision.stage}: {decision.reason}"] if decision is not None else []
+    told += [f"{failure.run.stage} failed ({failure.run.failure_class or 'lost'})" for failure in failed]
+    return "; ".join(told)

@@ -28,6 +28,9 @@ from scheduler.report.text import (
 )
 from scheduler.report.timeline import Timeline, timelines
 
+#: variants of which nothing is known that are listed without being asked for
+UNFOLDED_AT_MOST = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -67,6 +70,16 @@ class TaskPage:
     #: why each unmatched reading is none, in the order of the boxes
     unmatched_reasons: tuple[str, ...]
     provenance: TaskProvenance
+
+    @property
+    def main_rows(self) -> tuple[Gain, ...]:
+        """All of them, but a long tail about which nothing is known."""
+        return tuple(row for row in self.rows if row not in self.other_rows)
+
+    @property
+    def other_rows(self) -> tuple[Gain, ...]:
+        tail = [row for row in self.rows if not row.has_fresh_seeds and row.verdict in (None, "INCONCLUSIVE")]
+        return tuple(tail) if len(tail) > UNFOLDED_AT_MOST else ()
 
     @property
     def has_fresh_seeds(self) -> bool:

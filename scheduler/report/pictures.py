@@ -69,6 +69,9 @@ def curves_picture(panel: Panel, *, name: str, title: str) -> str:
     if panel.baseline is not None:
         _draw(axes, panel.baseline, STAND_INS["baseline"], "", width=2.6)
     axes.margins(x=0.03)
+    bounds = panel.bounds
+    if bounds is not None:
+        axes.set_ylim(*bounds)
     axes.set_xlabel("step", fontsize=_WORDS)
     words = f"{panel.title}: {panel.metric}"
     axes.text(0, 1.05, words, transform=axes.transAxes, color=_INK, fontsize=_WORDS)
@@ -96,7 +99,7 @@ def forest_picture(forest: Forest, *, name: str, title: str) -> str:
 
 def timeline_picture(timeline: Timeline, *, name: str, title: str, width: int, css_class: str) -> str:
     """A lane for each use of the device, from the round's acceptance to its last record."""
-    figure, axes = _canvas(width, 190, left=2, bottom=34, top=4, right=14)
+    figure, axes = _canvas(width, 190, left=14, bottom=34, top=4, right=14)
     axes.grid(visible=False)
     axes.set_ylim(len(USES), 0)
     axes.set_yticks([])
@@ -169,7 +172,7 @@ def _draw(axes: Axes, curve: Curve, colour: str, dashes: str, width: float = 1.8
 
 def _marker(curve: Curve) -> str:
     """Evaluations are marked where they are few: a single one would not be seen otherwise."""
-    return "o" if len(curve.steps) <= 12 else ""
+    return "o" if len(curve.steps) <= 6 else ""
 
 
 def _few_ticks(axes: Axes) -> None:
@@ -177,7 +180,7 @@ def _few_ticks(axes: Axes) -> None:
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
 
 
 def _forest_row(axes: Axes, row: ForestRow, place: int, limit: float) -> None:
@@ -215,14 +218,15 @@ def _time_ticks(axes: Axes, seconds: float, *, at_most: int) -> None:
     days = 86400 * max(1, math.ceil(seconds / 86400 / at_most))
     step = next((step for step in steps if seconds / step <= at_most), days)
     ticks = [step * number for number in range(int(seconds // step) + 1)]
-    axes.set_xticks(ticks, [_time_label(tick, step) for tick in ticks])
+    axes.set_xticks(ticks, [_time_label(tick, step, seconds) for tick in ticks])
 
 
-def _time_label(seconds: int, step: int) -> str:
+def _time_label(tick: int, step: int, seconds: float) -> str:
+    """All ticks of an axis in one unit."""
     if step >= 86400:
-        return f"{seconds // 86400} d"
+        return f"{tick // 86400} d"
     if step >= 3600:
-        return f"{seconds // 3600} h"
-    if step >= 60:
-        return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600}:{seconds % 3600 // 60:02d} h"
-    return f"{seconds} s"
+        return f"{tick // 3600} h"
+    if seconds > 7200:
+        return f"{tick // 3600}:{tick % 3600 // 60:02d} h"
+    return f"{tick // 60} min" if step >= 60 else f"{tick} s"

@@ -51,9 +51,11 @@ def inlined(drawn: bytes, *, name: str, title: str, css_class: str = "") -> str:
     """
     ElementTree.register_namespace("", _SVG)
     root = ElementTree.fromstring(drawn)
-    # The drawing's own <style> would hold for the whole page.
-    for part in (*root.findall(f"{{{_SVG}}}metadata"), *root.findall(f"{{{_SVG}}}defs")):
+    for part in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(part)
+    for part in root.iter(f"{{{_SVG}}}defs"):
+        for style in part.findall(f"{{{_SVG}}}style"):
+            part.remove(style)  # it would hold for the whole page
     for element in root.iter():
         _adapt(element, name)
     for size in ("width", "height", "version"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from scheduler.report import numbers
+from scheduler.report.gains import ORDER
 from scheduler.report.printable import one_line
 
 #: longest text that a page shows of anything foreign, on one line
@@ -50,7 +52,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"path": _path, "moment": _moment}
+    environment.filters |= {"path": _path, "moment": _moment, "by_news": _by_news}
     environment.globals |= {
         "signed": numbers.signed,
         "value_text": numbers.value_text,
@@ -71,6 +73,12 @@ def _path(name: str) -> str:
     """A relative address: each part of a path with what an address cannot hold spelled out."""
     # "./" keeps a name with a colon from being read as a scheme.
     return "./" + quote(name, safe="/", errors="surrogateescape")
+
+
+def _by_news(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Verdicts with their counts, in the order of the tables; a word of a newer version comes last."""
+    places: dict[str, int] = {name: place for place, name in enumerate(ORDER)}
+    return sorted(counts.items(), key=lambda item: (places.get(item[0], len(places)), item[0]))
 
 
 def _moment(at: datetime) -> str:
