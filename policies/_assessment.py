@@ -6,6 +6,7 @@ frozen, so that the same records always give the same answers.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -90,16 +91,18 @@ def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) 
 
     The slots are named so that a decision read again later, with more runs, comes out the same.
     """
-    runs = _at(task.baseline, stage, slots)
-    own = compare(task.objective, runs, runs)
-    prior = noise_prior(
-        "quick" if stage == task.quick else "medium",
-        task.objective,
-        fitted=task.ledger.quick if stage == task.quick else task.ledger.medium,
-        baseline=own.baseline if own is not None else None,
-    )
+    fitted = task.ledger.quick if stage == task.quick else task.ledger.medium
+    own = None
+    if fitted is None and task.objective.unit != "pp":
+        runs = _at(task.baseline, stage, slots)
+        own = compare(task.objective, runs, runs)
     return Knowledge(
-        noise=prior,
+        noise=noise_prior(
+            "quick" if stage == task.quick else "medium",
+            task.objective,
+            fitted=fitted,
+            baseline=own.baseline if own is not None else None,
+        ),
         floor=eval_variance(task.objective, task.examples, task.discordance),
         correlation=task.ledger.correlation,
         effects=task.ledger.effects,
@@ -108,7 +111,19 @@ def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) 
 
 def screened(task: TaskRuns) -> tuple[Screened, ...]:
     """Every variant as slot 0 shows it, in file order, with the reason why it cannot go on."""
-    return tuple(_screened(task, name) for name in task.variants)
+    return tuple(screened_variant(task, name) for name in task.variants)
+
+
+def screened_variant(task: TaskRuns, name: str) -> Screened:
+    """One of them."""
+    runs = task.variants[name]
+    slots = baseline_quick_slots(len(task.variants))
+    return Screened(
+        name=name,
+        quick=_slot_0_delta(task, runs, task.quick, slots) if task.quick != task.medium else None,
+        medium=_slot_0_delta(task, runs, task.medium, (0,)),
+        stopped=_why_stopped(task, runs),
+    )
 
 
 def progress(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Progress:
@@ -116,7 +131,7 @@ def progress(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Pr
 
     A look is taken once every open candidate has its seeds; `failed` names those whose runs will never come.
     """
-    readings = {name: _screened(task, name).readings for name in plan.candidates}
+    readings = {name: screened_variant(task, name).readings for name in plan.candidates}
     looks = Looks(plan=plan)
     last: dict[str, Comparison] = {}
     by_look: list[Mapping[str, Confirmed]] = []
@@ -161,26 +176,31 @@ def _at(runs: Iterable[Observation], stage: str, slots: Collection[int] | None =
     return [run for run in runs if run.stage == stage and (slots is None or run.slot in slots)]
 
 
-def _screened(task: TaskRuns, name: str) -> Screened:
-    runs = task.variants[name]
-    slots = baseline_quick_slots(len(task.variants))
-    return Screened(
-        name=name,
-        quick=_slot_0_delta(task, runs, task.quick, slots) if task.quick != task.medium else None,
-        medium=_slot_0_delta(task, runs, task.medium, (0,)),
-        stopped=_why_stopped(task, runs),
-    )
-
-
 def _slot_0_delta(
     task: TaskRuns, runs: Sequence[Observation], stage: str, slots: Collection[int]
 ) -> Estimate | None:
-    comparison = compare(task.objective, _at(runs, stage, (0,)), _at(task.baseline, stage, slots))
-    if comparison is None:
+    ours, theirs = tuple(_at(runs, stage, (0,))), tuple(_at(task.baseline, stage, slots))
+    if not ours or not theirs:
         return None
     known = knowledge(task, stage, slots)
-    noise = moderated(spread_of([comparison.baseline]), known.noise, known.floor)
-    return estimate(comparison, noise, known.correlation)
+    return _estimated(task.objective, ours, theirs, known.noise, known.floor, known.correlation)
+
+
+@functools.lru_cache(maxsize=4096)
+def _estimated(
+    objective: Objective,
+    variant: tuple[Observation, ...],
+    baseline: tuple[Observation, ...],
+    prior: NoisePrior,
+    floor: float,
+    correlation: SeedCorrelation,
+) -> Estimate | None:
+    """Kept, since a plan is asked again and again with the same runs."""
+    comparison = compare(objective, variant, baseline)
+    if comparison is None:
+        return None
+    noise = moderated(spread_of([comparison.baseline]), prior, floor)
+    return estimate(comparison, noise, correlation)
 
 
 def _why_stopped(task: TaskRuns, runs: Sequence[Observation]) -> str | None:
@@ -218,7 +238,7 @@ def _confirmation(task: TaskRuns, name: str, plan: LookPlan, failed: Collection[
 
 
 def _screening(task: TaskRuns, name: str) -> Screening | None:
-    shown = _screened(task, name)
+    shown = screened_variant(task, name)
     first = shown.quick or shown.medium
     if first is None:
         return None

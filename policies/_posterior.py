@@ -44,10 +44,7 @@ class Posterior:
 
     def at_least(self, effect: float) -> float:
         """P(effect >= `effect`)."""
-        import numpy as np
-
-        shares = np.clip((_grid() - effect) / GRID_STEP + 0.5, 0.0, 1.0)
-        return float(self.weights @ shares)
+        return float(self.weights @ _cells_from(effect))
 
     def within(self, bound: float) -> float:
         """P(abs effect < `bound`)."""
@@ -107,6 +104,14 @@ def _grid() -> Floats:
     import numpy as np
 
     return np.linspace(GRID_LOW, GRID_HIGH, round((GRID_HIGH - GRID_LOW) / GRID_STEP) + 1)
+
+
+@functools.lru_cache(maxsize=64)
+def _cells_from(effect: float) -> Floats:
+    """How much of each cell lies at or above `effect`."""
+    import numpy as np
+
+    return np.asarray(np.clip((_grid() - effect) / GRID_STEP + 0.5, 0.0, 1.0))
 
 
 @functools.lru_cache(maxsize=64)

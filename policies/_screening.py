@@ -53,7 +53,7 @@ class Screened:
     @property
     def at_quick(self) -> Screened:
         """The variant before medium ran: a decision after quick comes out the same later."""
-        return replace(self, medium=None) if self.quick is not None else self
+        return self if self.quick is None or self.medium is None else replace(self, medium=None)
 
     def posterior(self, prior: EffectPrior = DEFAULT_PRIOR) -> Posterior:
         """The effect, given what ran."""

@@ -8,12 +8,13 @@ one seed of each in turn, and the declared looks at them alone lead to a verdict
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from policies._assessment import Progress, TaskRuns, evidence, progress, screened
+from policies._assessment import Progress, TaskRuns, evidence, progress, screened_variant
 from policies._confirming import baseline_slots, candidate_slots
 from policies._ledger import Lesson, lesson_of
 from policies._looks import SAFE_SHARE, LookPlan, Looks, adjusted_p
@@ -136,9 +137,15 @@ class _Search:
             ledger=view.ledger,
         )
 
+    def screened(self, name: str) -> Screened:
+        """The variant as slot 0 shows it, worked out when it is first asked for: most steps need one."""
+        if name not in self._screened:
+            self._screened[name] = screened_variant(self.runs, name)
+        return self._screened[name]
+
     @functools.cached_property
-    def screened(self) -> Mapping[str, Screened]:
-        return {each.name: each for each in screened(self.runs)}
+    def _screened(self) -> dict[str, Screened]:
+        return {}
 
     @functools.cached_property
     def plan(self) -> LookPlan | None:
@@ -199,16 +206,26 @@ class _Search:
 
     def _screen(self) -> Step | None:
         """Quick at slot 0 for the baseline and every variant; whatever has no chance is pruned at once."""
-        slots = baseline_quick_slots(len(self.view.variants)) if self.quick != self.medium else (0,)
-        undecided = [name for name in self.view.variants if self.view.decided(name, self.quick) is None]
-        for name in undecided:
-            missing = self._missing(self.quick, BASELINE, slots) or self._missing(self.quick, name, (0,))
-            if missing is not None:
-                return missing
-            weak = self._rule.why_weak(self.screened[name], self.view.ledger.effects)
+        undecided = self._undecided
+        if not undecided:
+            return None
+        ran = list(itertools.takewhile(lambda name: self._missing(self.quick, name, (0,)) is None, undecided))
+        # those before the last were asked when they were the last; once all ran, nobody is left unasked
+        for name in ran[-1:] if len(ran) < len(undecided) else ran:
+            weak = self._rule.why_weak(self.screened(name), self.view.ledger.effects)
             if weak is not None:
                 return self._decided(name, self.quick, Prune(reason=weak))
-        return None
+        if len(ran) == len(undecided):
+            return None
+        slots = baseline_quick_slots(len(self.view.variants)) if self.quick != self.medium else (0,)
+        return self._missing(self.quick, BASELINE, slots) or self._missing(
+            self.quick, undecided[len(ran)], (0,)
+        )
+
+    @functools.cached_property
+    def _undecided(self) -> list[str]:
+        """Variants about which nothing is decided after quick."""
+        return [name for name in self.view.variants if self.view.decided(name, self.quick) is None]
 
     @property
     def _rule(self) -> ScreenRule:
@@ -220,14 +237,14 @@ class _Search:
 
     def _promote(self) -> Step | None:
         """The best half of all variants goes on, once all are screened."""
-        undecided = [name for name in self.view.variants if self.view.decided(name, self.quick) is None]
+        undecided = self._undecided
         if not undecided:
             return None
         if self.view.confirm_set is not None:
             late = Hold(reason="the confirm set is frozen already; a new round can try it again")
             return self._decided(undecided[0], self.quick, late)
         pruned = {name for name in self.view.variants if self.view.decided(name, self.quick) == "pruned"}
-        survivors = [each for name, each in self.screened.items() if name not in pruned]
+        survivors = [self.screened(name) for name in self.view.variants if name not in pruned]
         if self.quick == self.medium:
             return self._decided(undecided[0], self.quick, Promote(reason="may be a candidate"))
         going_on = promoted(survivors, len(self.view.variants), self.view.ledger.effects)
@@ -241,7 +258,7 @@ class _Search:
     def _after_medium(self) -> Step | None:
         """What the frozen set means for each survivor."""
         frozen = self.view.confirm_set
-        undecided = [name for name in self._survivors() if self.view.decided(name, self.medium) is None]
+        undecided = [name for name in self._survivors if self.view.decided(name, self.medium) is None]
         if frozen is None or not undecided:
             return None
         name = undecided[0]
@@ -251,7 +268,7 @@ class _Search:
         return self._decided(name, self.medium, Hold(reason="not in the confirm set"))
 
     def _decided(self, name: str, stage: str, decision: Prune | Promote | Hold) -> Decide:
-        shown = self.screened[name]
+        shown = self.screened(name)
         before = shown.at_quick if stage == self.quick else shown
         has_run = before.first is not None
         return Decide(
@@ -263,22 +280,26 @@ class _Search:
             chance=before.posterior(self.view.ledger.effects).at_least(1.0) if has_run else None,
         )
 
+    @functools.cached_property
     def _survivors(self) -> list[str]:
         return [name for name in self.view.variants if self.view.decided(name, self.quick) == "promoted"]
 
     def _medium_of_survivors(self) -> Step | None:
         """Medium at slot 0, the baseline first: it selects once more, and never judges."""
-        survivors = self._survivors()
+        survivors = self._survivors
         if not survivors or self.view.confirm_set is not None:
             return None
-        by_chance = sorted(survivors, key=lambda name: -chances([self.screened[name].at_quick])[name])
-        runs = (self._missing(self.medium, name, (0,)) for name in (BASELINE, *by_chance))
-        return next((run for run in runs if run is not None), None)
+        missing = [name for name in survivors if self.view.run(self.medium, name, 0) is None]
+        if not missing:
+            return self._missing(self.medium, BASELINE, (0,))
+        by_chance = chances([self.screened(name).at_quick for name in missing])
+        best = max(missing, key=lambda name: by_chance[name])
+        return self._missing(self.medium, BASELINE, (0,)) or Run(stage=self.medium, config=best, slot=0)
 
     def _freeze(self) -> Step | None:
-        if self.view.confirm_set is not None or not self._survivors():
+        if self.view.confirm_set is not None or not self._survivors:
             return None
-        able = [self.screened[name] for name in self._survivors()]
+        able = [self.screened(name) for name in self._survivors]
         effects = self.view.ledger.effects
         frozen = ConfirmSet(
             candidates=confirm_set(able, effects),
@@ -382,7 +403,7 @@ class _Search:
 
     def _possible_screening(self) -> Iterator[PossibleRun]:
         """Quick of what is undecided, and medium at slot 0 of whatever may be promoted."""
-        undecided = [name for name in self.view.variants if self.view.decided(name, self.quick) is None]
+        undecided = self._undecided
         if undecided:
             slots = baseline_quick_slots(len(self.view.variants)) if self.quick != self.medium else (0,)
             for slot in slots:
@@ -391,7 +412,7 @@ class _Search:
             yield from self._possible(self.quick, name, 0, 1.0)
         if self.quick == self.medium or self.view.confirm_set is not None:
             return
-        sure = self._survivors()
+        sure = self._survivors
         if undecided or sure:
             nobody = 0.0 if sure else (1.0 - PROMOTED_SHARE) ** len(undecided)
             yield from self._possible(self.medium, BASELINE, 0, 1.0 - nobody)

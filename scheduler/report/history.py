@@ -71,6 +71,8 @@ def _told(known: dict[str, AttemptTimes], moment: Moment) -> None:
         case facts.RunStarted() as fact:
             known[fact.attempt_id] = replace(known[fact.attempt_id], started_at=moment.at)
         case facts.RunFinished() as fact:
+            # A run out of the baseline store has no other record.
+            known.setdefault(fact.attempt_id, AttemptTimes(intended=fact.intent, intended_at=moment.at))
             known[fact.attempt_id] = replace(known[fact.attempt_id], finished_at=moment.at, finished=fact)
 
 
