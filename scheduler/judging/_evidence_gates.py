@@ -40,7 +40,9 @@ def evidence_gates(
     """The gates of one experiment, those not declared left out."""
     runs = (*sample.baseline, *sample.experiments[config])
     yield _required_metrics(runs, metrics)
-    yield _seeds(sample, config, arms, min_seeds)
+    measured = [each for each in arms if each.baseline and each.variant]
+    if measured:
+        yield _seeds(sample, config, measured, min_seeds)
     if min_episodes:
         yield _episodes(runs, min_episodes)
     if min_steps:

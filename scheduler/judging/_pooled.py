@@ -20,7 +20,7 @@ from scheduler.judging._tests_of_difference import (
 from scheduler.judging.evidence import Count, JudgedRun, Sample
 
 #: values dealt out in one comparison: more values get fewer arrangements, so that it takes seconds
-_MOST_DEALT = 20_000_000
+_MOST_DEALT = 5_000_000
 _LEAST_RESAMPLES = 99
 
 

@@ -126,7 +126,7 @@ class SignificanceJudged(Judged):
     @property
     def primary(self) -> tuple[MetricTest, ...]:
         """The test of the first metric of each experiment: what the recommendations are."""
-        return tuple({test.arms.config: test for test in reversed(self.tests)}.values())[::-1]
+        return tuple(test for test in self.tests if test.arms.metric == self.tests[0].arms.metric)
 
     def labels(self) -> tuple[Label, ...]:
         return tuple(
