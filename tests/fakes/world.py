@@ -66,6 +66,15 @@ def ok(acc: float, steps: int = 10, loss: float = 1.0, **more: Any) -> dict[str,
     return {**result, "curve": [[steps, acc]], "train_seconds": 1.0, "wall_seconds": 1.5, **more}
 
 
+def watched(acc: float, *seen: tuple[int, float, float, str], **more: Any) -> dict[str, Any]:
+    """The result of a run that tells of evaluations (step, loss, acc, digest) before it ends well."""
+    step, loss, _, digest = seen[-1]
+    curve = [[step, acc] for step, _, acc, _ in seen]
+    evaluations = [list(each) for each in seen]
+    fields = {"curve": curve, "evaluations": evaluations, "scores_digest": digest, **more}
+    return ok(acc, step, loss, **fields)
+
+
 def failed(failure_class: str, message: str = "it broke") -> dict[str, Any]:
     failure = {"class": failure_class, "message": message, "text": message}
     return {"status": "failed", "failure": failure}
@@ -117,11 +126,13 @@ class World:
         results = self.published if self.recovers_results else {}
         self.give(inputs.Recovered(results=results))
 
-    def give(self, *inputs: inputs.Input) -> None:
+    def give(self, *events: inputs.Input) -> None:
         """Let the inputs happen, and all that follows from them."""
-        self.inbox.extend(inputs)
+        self.inbox.extend(events)
         while self.inbox:
             event = self.inbox.popleft()
+            if isinstance(event, inputs.RunResult):
+                self.published[event.attempt_id] = event.result  # a worker publishes before it tells
             self.state, actions = step(self.state, event, self.limits)
             self._perform(actions)
 
@@ -152,6 +163,8 @@ class World:
                     )
                 case act.OpenGate(intended=intended):
                     self._train(intended)
+                case act.StopRun(attempt_id=attempt_id):
+                    self._stop(attempt_id)
                 case act.ReleaseWorker(attempt_id=attempt_id):
                     self.inbox.append(inputs.WorkerEnded(attempt_id=attempt_id, returncode=0))
                 case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
@@ -166,8 +179,40 @@ class World:
         if result is None:
             self.inbox.append(inputs.WorkerEnded(attempt_id=intended.attempt_id, returncode=-9))
             return
-        self.published[intended.attempt_id] = result
+        evaluations = result.get("evaluations", ())
+        if not evaluations:
+            self.published[intended.attempt_id] = result  # it ends before anything else happens
+        for at_step, loss, acc, digest in evaluations:
+            self.inbox.append(
+                inputs.RunEvaluated(
+                    attempt_id=intended.attempt_id,
+                    step=at_step,
+                    loss=loss,
+                    acc=acc,
+                    value=acc,
+                    train_seconds=float(at_step),
+                    scores_digest=digest,
+                    n_eval=100,
+                )
+            )
         self.inbox.append(inputs.RunResult(attempt_id=intended.attempt_id, result=result))
+
+    def _stop(self, attempt_id: str) -> None:
+        """The run ends at the next evaluation that is still to come."""
+        coming = inputs.RunEvaluated | inputs.RunResult
+        mine = [each for each in self.inbox if isinstance(each, coming) and each.attempt_id == attempt_id]
+        seen = [each for each in mine if isinstance(each, inputs.RunEvaluated)]
+        end = mine[-1]
+        if len(seen) < 2:
+            return  # the next evaluation is the last one anyway
+        assert isinstance(end, inputs.RunResult)
+        last = seen[0].step
+        kept = [each for each in end.result["evaluations"] if each[0] <= last]
+        curve = [[step, acc] for step, _, acc, _ in kept]
+        result = watched(kept[-1][2], *map(tuple, kept), status="pruned", curve=curve)
+        dropped = {id(event) for event in (*seen[1:], end)}
+        self.inbox = deque(event for event in self.inbox if id(event) not in dropped)
+        self.inbox.append(inputs.RunResult(attempt_id=attempt_id, result=result))
 
 
 def play(outcome: Outcome, *rounds: Round, **options: Any) -> World:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.world import GPU, Crash, World, checked, failed, make_round, ok, play, task
+from fakes.world import GPU, Crash, World, checked, failed, make_round, ok, play, task, watched
 
 from policies.evidence import Objective
 from scheduler.decide import facts
@@ -31,7 +31,40 @@ def scripted_round() -> Round:
         variants=("good", "bad", "null", "late"),
         policy=PolicyChoice(name="screen_confirm", options={"looks": 2}),
     )
-    return make_round(two_seeds, moody, batches, alone, lossy, screened)
+    stopped = task(
+        "stopped",
+        variants=("good", "copy", "wild", "lost"),
+        policy=PolicyChoice(
+            name="threshold",
+            options={
+                "stops": ["noop", "broken", "hopeless"],
+                "stop_options": {"hopeless": {"audit_share": 0.0}},
+            },
+        ),
+    )
+    return make_round(two_seeds, moody, batches, alone, lossy, screened, stopped)
+
+
+#: accuracies by quarter of the steps
+CURVES = {
+    "baseline": (0.30, 0.40, 0.45, 0.50),
+    "copy": (0.30, 0.40, 0.45, 0.50),
+    "good": (0.31, 0.42, 0.47, 0.53),
+    "wild": (0.10, 0.10, 0.10, 0.10),
+    "lost": (0.28, 0.10, 0.10, 0.10),
+}
+
+
+def watched_outcome(intended: facts.RunIntended) -> dict[str, Any]:
+    """A run whose evaluations are heard while it goes on."""
+    accs, steps = CURVES[intended.config], intended.budget["max_steps"]
+    scale = 9.0 if intended.config == "wild" else 1.0
+    name = "baseline" if intended.config == "copy" else intended.config
+    seen = [
+        (steps * number // 4, scale * (2.0 - acc), acc, f"{name}{number}")
+        for number, acc in enumerate(accs, start=1)
+    ]
+    return watched(accs[-1], *seen)
 
 
 def outcome(intended: facts.RunIntended) -> dict[str, Any] | None:
@@ -42,6 +75,8 @@ def outcome(intended: facts.RunIntended) -> dict[str, Any] | None:
         return failed("crash", "boom")
     if intended.task == "batches" and intended.stage == "medium" and intended.bsz == 64:
         return failed("oom", "CUDA out of memory")
+    if intended.task == "stopped":
+        return watched_outcome(intended)
     stage = 0.04 if intended.stage == "medium" else 0.0
     effect = SCORES[intended.config] - 0.5
     acc = 0.5 + effect * (3 if intended.task == "screened" else 1) + stage + 0.001 * (intended.seed % 3)
@@ -78,6 +113,15 @@ def decisions(world: World) -> list[facts.Fact]:
     return [fact for fact in world.facts if isinstance(fact, kinds)]
 
 
+def stops(world: World) -> set[tuple[str, str, str, int]]:
+    """What was stopped, where and why; an attempt that was lost is stopped again like the first."""
+    return {
+        (fact.config, fact.stage, fact.rule, fact.step)
+        for fact in world.facts
+        if isinstance(fact, facts.StopDecided)
+    }
+
+
 def finished_well(world: World) -> Counter[Any]:
     runs = (fact for fact in world.facts if isinstance(fact, facts.RunFinished) and fact.status == "ok")
     return Counter((run.task, run.stage, run.config, run.seed, run.bsz, run.value) for run in runs)
@@ -92,6 +136,7 @@ def test_a_crash_after_any_record_changes_no_decision(crash_after: int, recovers
     world = run_with_crash(crash_after, recovers_results)
     assert decisions(world) == decisions(UNBROKEN)
     assert finished_well(world) == finished_well(UNBROKEN)
+    assert stops(world) == stops(UNBROKEN)
 
 
 def test_the_scripted_round_has_every_kind_of_decision() -> None:
@@ -111,6 +156,20 @@ def test_the_scripted_round_has_every_kind_of_decision() -> None:
         facts.RoundFinished,
     }
     assert len(UNBROKEN.lines) > 80
+
+
+def test_the_scripted_round_has_runs_that_are_stopped() -> None:
+    assert stops(UNBROKEN) == {
+        ("copy", "quick", "noop", 2),
+        ("wild", "quick", "broken", 2),
+        ("lost", "quick", "hopeless", 5),
+    }
+    ends = [f for f in UNBROKEN.facts if isinstance(f, facts.RunFinished) and f.status == "pruned"]
+    assert [(end.config, end.stopped_by, end.curve[-1][0]) for end in ends] == [
+        ("copy", "noop", 5),
+        ("wild", "broken", 5),
+        ("lost", "hopeless", 7),
+    ]
 
 
 def test_no_run_is_done_twice_for_one_protocol() -> None:
