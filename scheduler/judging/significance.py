@@ -40,6 +40,8 @@ from scheduler.judging.protocol import Judged, Label
 IMPROVEMENT = "statistically_significant_improvement"
 DEGRADATION = "significant_degradation"
 INSUFFICIENT = "insufficient_statistical_evidence"
+#: tests named in one note
+_MOST_NAMES = 4
 _CODES = {IMPROVEMENT: MET, DEGRADATION: MISSED, INSUFFICIENT: OPEN}
 
 
@@ -228,8 +230,12 @@ def _recommendation(test: MetricTest, options: Options) -> str:
 
 
 def _notes(tests: Sequence[MetricTest], options: Options) -> Iterator[str]:
+    concerned: dict[str, list[str]] = {}
     for test in tests:
-        yield from _test_notes(test, options)
+        for note in _test_notes(test, options):
+            concerned.setdefault(note, []).append(f"{test.arms.config}, {test.arms.metric}")
+    for note, names in concerned.items():
+        yield f"{_concerned(names, len(tests))}: {note}"
     if len(tests) > 1:
         treated = (
             "p is Holm-adjusted before it is compared with alpha."
@@ -244,11 +250,17 @@ def _notes(tests: Sequence[MetricTest], options: Options) -> Iterator[str]:
         yield "One-sided: the test looks for an improvement only and can show no degradation."
 
 
+def _concerned(names: Sequence[str], tests: int) -> str:
+    if len(names) == tests > 1:
+        return "In every test"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return "; ".join(names[:_MOST_NAMES]) + more
+
+
 def _test_notes(test: MetricTest, options: Options) -> Iterator[str]:
     arms = test.arms
-    name = f"{arms.config}, {arms.metric}"
     if not arms.variant or not arms.baseline:
-        yield f"{name}: {'the baseline' if not arms.baseline else 'the experiment'} has no value of it."
+        yield f"{'the baseline' if not arms.baseline else 'the experiment'} has no value of it."
         return
     unit = "pairs" if arms.is_paired else "runs an arm"
     if not test.can_reach_alpha:
@@ -256,12 +268,12 @@ def _test_notes(test: MetricTest, options: Options) -> Iterator[str]:
             "no p at all" if test.permutation is None else f"no p below {test.permutation.smallest_p:.4g}"
         )
         yield (
-            f"{name}: {arms.units_text} can give {smallest}, whatever the runs say;"
+            f"{arms.units_text} can give {smallest}, whatever the runs say;"
             f" alpha {options.alpha:g} can be reached from {test.attainable_from} {unit} on."
         )
     if not arms.is_paired:
-        yield f"{name}: the arms share too few seeds to be paired; runs are dealt anew as independent ones."
+        yield "the arms share too few seeds to be paired; runs are dealt anew as independent ones."
     if arms.left_out:
-        yield f"{name}: {arms.left_out} runs have no partner of the same seed and are left out of the test."
+        yield f"{arms.left_out} runs have no partner of the same seed and are left out of the test."
     if arms.delta == 0 and len(set(arms.differences)) == 1:
-        yield f"{name}: every pair is equal to the last digit; the experiment may change nothing."
+        yield "every pair is equal to the last digit; the experiment may change nothing."

@@ -137,6 +137,9 @@ def test_holm_counts_metrics_and_experiments() -> None:
     assert adjusted.tests[0].attainable_from == 7
     assert plain.exit_code == 0
     assert adjusted.exit_code == 4
+    told = [note for note in adjusted.notes if "can be reached from 7 pairs on" in note]
+    assert told[0].startswith("In every test: 6 pairs can give no p below 0.03125")
+    assert len(told) == 1
 
 
 def test_the_first_metric_is_the_one_recommended_on() -> None:
