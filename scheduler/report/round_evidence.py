@@ -83,6 +83,7 @@ def _judged(task: TaskState, run: RunFinished, paths: RoundPaths) -> JudgedRun:
     objective = task.task.objective
     known: dict[str, Any] = {
         **run.extra,
+        "n_eval": run.n_eval,
         "acc": run.acc,
         "loss": run.loss,
         "best_val_loss": run.best_val_loss,
