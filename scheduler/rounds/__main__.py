@@ -20,6 +20,8 @@ def main() -> None:
     _limit(cpu_seconds)
     # no plugin of another package runs here, and looking for them costs 15 ms
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    # numpy, which comes with Optuna: a thread for each of many cores does not fit into the memory
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
     import json
 

@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from policies import DEFAULT_POLICY, make_policy, policy_names
+from policies._optuna import pruner_problem
+from policies._stop_rules import StopRules
 from policies.evidence import Objective
 from scheduler.rounds.problems import Path, Problem, unknown_words
 from scheduler.rounds.round import Budget, PolicyChoice, Stage
@@ -80,7 +82,11 @@ def _policy_problems(choice: PolicyChoice, tables: Sequence[tuple[Path, Mapping[
         make_policy(choice.name, choice.options)
     except (ValueError, TypeError) as error:
         return [_option_problem(line, choice, tables) for line in str(error).splitlines()]
-    return []
+    return [
+        _option_problem(f"stops: {rule.name}: {problem}", choice, tables)
+        for rule in StopRules.of(choice.options).advised
+        if (problem := pruner_problem(rule)) is not None
+    ]
 
 
 def _option_problem(
