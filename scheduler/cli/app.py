@@ -11,6 +11,7 @@ import typer
 from scheduler.cli import (
     audit,
     cancel,
+    compare,
     daemon,
     demo,
     doctor,
@@ -99,6 +100,7 @@ for verb in (
     explain.explain,
     follow.follow,
     show.show,
+    compare.compare,
     verdict.verdict,
     pause.pause,
     resume.resume,

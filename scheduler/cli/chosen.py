@@ -106,12 +106,12 @@ def _of_files(choice: Choice, *, needs_baseline: bool) -> Sample:
     found = read_foreign(choice.names, choice.task)
     metric = choice.metric or _usual_metric(found.runs)
     objective = _objective(replace(choice, metric=metric), None)
-    runs = with_best(found.runs, metric, objective.direction)
+    runs = found.runs
     if choice.stage is not None:
         runs = tuple(run for run in runs if run.stage == choice.stage)
     at_one_step = aligned(runs, metric, choice.step)
     sample = sample_of(
-        at_one_step.runs,
+        with_best(at_one_step.runs, metric, objective.direction),
         source=", ".join(choice.names),
         objective=objective,
         baseline=_baseline(choice, runs, needs_baseline=needs_baseline),

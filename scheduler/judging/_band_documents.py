@@ -110,7 +110,7 @@ def _curve(runs: Sequence[JudgedRun], metric: str) -> Iterator[str]:
         return
     last = len(steps) - 1
     shown = [steps[round(i * last / (_MAX_CURVE_ROWS - 1))] for i in range(_MAX_CURVE_ROWS)]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for step in dict.fromkeys(shown if last >= _MAX_CURVE_ROWS else steps):
         points = [next(p for p in run.curve if p.step == step and metric in p.metrics) for run in runs]
         tokens = {point.tokens for point in points}
@@ -119,7 +119,8 @@ def _curve(runs: Sequence[JudgedRun], metric: str) -> Iterator[str]:
         seen = str(tokens.pop()) if len(tokens) == 1 and None not in tokens else "-"
         figures = (number(found.mean), number(found.sd), number(found.minimum), number(found.maximum))
         rows.append((str(step), seen, *figures))
-    yield f"### {cell(metric)} against tokens seen"
+    are_known = any(row[1] != "-" for row in rows)
+    yield f"### {cell(metric)} against {'tokens seen' if are_known else 'steps'}"
     yield ""
     yield from table(("Step", "Tokens", "Mean", "SD", "Min", "Max"), rows)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ def read_foreign(names: Iterable[str], task: str | None = None) -> ForeignRuns:
 
 
 def _paths(name: str) -> Iterator[Path]:
-    """The files that `name` stands for, sorted."""
+    """The files that `name` stands for, seed42 before seed137."""
     path = Path(name)
-    matches = [path] if path.exists() else [Path(found) for found in sorted(glob.glob(name, recursive=True))]
+    found = [path] if path.exists() else [Path(match) for match in glob.glob(name, recursive=True)]
+    matches = sorted(found, key=_by_number)
     if not matches:
         words = (
             "matches no file" if glob.has_magic(name) else "is no round of this home, no file and no folder"
@@ -48,12 +50,18 @@ def _paths(name: str) -> Iterator[Path]:
         raise UnknownIdError(f"{name} {words}")
     for match in matches:
         if match.is_dir():
-            inside = sorted(match.rglob(METRICS_FILE))
+            inside = sorted(match.rglob(METRICS_FILE), key=_by_number)
             if not inside and len(matches) == 1:
                 raise UsageError(f"no {METRICS_FILE} in {match} or below; name CSV or JSONL files themselves")
             yield from inside
         else:
             yield match
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """A key that sorts the numbers in a path as numbers."""
+    parts = re.split(r"([0-9]+)", str(path))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _read(path: Path, task: str | None) -> ForeignRuns:
