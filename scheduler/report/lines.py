@@ -181,6 +181,8 @@ def _attempt(fact: facts.AttemptFact, before: State) -> str | None:
     match fact:
         case facts.RunStarted():
             return _started(fact, before)
+        case facts.StopDecided():
+            return _stop(fact)
         case facts.RunFinished():
             return _finished(fact, before)
     return None
@@ -202,6 +204,13 @@ def _started(fact: facts.RunStarted, before: State) -> str:
     )
 
 
+def _stop(fact: facts.StopDecided) -> str:
+    """Why a run ends at its next evaluation, or goes on although a rule would end it."""
+    word, end = ("AUDIT", " goes on to its end") if fact.is_audit else ("STOP", "")
+    run = f"task={fact.task} stage={fact.stage} cfg={fact.config} seed={fact.seed}"
+    return f"{word} {run} rule={fact.rule} ({one_line(fact.reason)}){end} round={fact.round}"
+
+
 def _finished(fact: facts.RunFinished, before: State) -> str | None:
     run = f"task={fact.task} stage={fact.stage} cfg={fact.config} seed={fact.seed}"
     if fact.has_failed:
@@ -209,13 +218,16 @@ def _finished(fact: facts.RunFinished, before: State) -> str | None:
         return f"FAIL class={fact.failure_class or fact.status} {run} {message} round={fact.round}"
     if fact.stage == PROBE_STAGE:
         return None
-    word = {"ok": "DONE", "timed_out": "DONE"}.get(fact.status, "STOP")
+    # A stopped run has had its STOP line when that was decided.
+    word = "DONE" if fact.status in ("ok", "timed_out", "pruned") else "STOP"
     objective = before.rounds[fact.round].round.task(fact.task).objective
     fields = [run, *_readings(fact, objective)]
     if fact.cached_from is not None:
         return " ".join(["CACHE", *fields, f"from={one_line(fact.cached_from)}", f"round={fact.round}"])
     if fact.status != "ok":
         fields.append(f"status={fact.status}")
+    if fact.stopped_by is not None:
+        fields.append(f"stopped_by={fact.stopped_by}")
     if fact.is_recovered:
         fields.append("(recovered: it had finished while the daemon was down)")
     return " ".join([word, *fields, f"round={fact.round}"])

@@ -9,6 +9,7 @@ from policies.evidence import Objective
 from scheduler.report import numbers
 from scheduler.report.printable import one_line
 from scheduler.report.reading import RoundReading, TaskReading, VariantReading
+from scheduler.report.stops import stop_counts
 from scheduler.report.text import (
     baseline_fields,
     confirm_set_words,
@@ -43,6 +44,8 @@ def render_markdown(reading: RoundReading) -> str:
         lines += [f"## {_cell(task.name)}", "", *_task(task)]
     lines += ["## Totals", ""]
     lines += [f"- runs: {', '.join(run_counts(reading.totals))}"]
+    if stops := stop_counts(reading.stops):
+        lines += [f"- stops: {', '.join(_cell(count) for count in stops)}"]
     lines += [f"- time: {', '.join(_cell(count) for count in time_counts(reading.totals))}"]
     return "\n".join(lines) + "\n"
 

@@ -16,6 +16,7 @@ from scheduler.decide.failures import RULES
 from scheduler.decide.state import RoundState, TaskState
 from scheduler.report.printable import first_line
 from scheduler.report.runs import Totals, failed_runs, runs_at, totals
+from scheduler.report.stops import Stops, stops_of
 from scheduler.report.unmatched import UnmatchedBox, unmatched_boxes
 from scheduler.rounds.round import BASELINE
 
@@ -85,6 +86,7 @@ class RoundReading:
     state: RoundState
     tasks: tuple[TaskReading, ...]
     totals: Totals
+    stops: Stops
 
     @property
     def outcome(self) -> str:
@@ -106,6 +108,7 @@ def read_round(round_state: RoundState) -> RoundReading:
         state=round_state,
         tasks=tuple(read_task(task) for task in round_state.tasks.values()),
         totals=totals(round_state),
+        stops=stops_of(round_state),
     )
 
 

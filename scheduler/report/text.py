@@ -17,6 +17,7 @@ from scheduler.report.reading import (
     VariantReading,
 )
 from scheduler.report.runs import Totals
+from scheduler.report.stops import stop_counts
 from scheduler.report.unmatched import UnmatchedBox
 from scheduler.rounds.round import Task
 
@@ -31,7 +32,7 @@ def render_text(reading: RoundReading) -> str:
     lines = list(_header(reading))
     for task in reading.tasks:
         lines += [*_task(task), "-" * WIDTH]
-    lines += _totals(reading.totals)
+    lines += _totals(reading)
     return "\n".join(lines) + "\n"
 
 
@@ -156,8 +157,10 @@ def _unmatched(objective: Objective, box: UnmatchedBox) -> Iterator[str]:
     yield f"  +-{'-' * width}-+"
 
 
-def _totals(total: Totals) -> Iterator[str]:
-    for word, counts in (("runs", run_counts(total)), ("time", time_counts(total))):
+def _totals(reading: RoundReading) -> Iterator[str]:
+    total = reading.totals
+    rows = {"runs": run_counts(total), "stops": stop_counts(reading.stops), "time": time_counts(total)}
+    for word, counts in ((word, counts) for word, counts in rows.items() if counts):
         yield from textwrap.wrap(f"{word}: {', '.join(counts)}", WIDTH, subsequent_indent="  ")
 
 

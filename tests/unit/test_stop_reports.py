@@ -1,0 +1,90 @@
+"""A person reads why runs were stopped, and what the audit says that costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes.world import make_round, play, task, watched
+
+from scheduler.decide import facts
+from scheduler.decide.state import State
+from scheduler.report.lines import line_for
+from scheduler.report.reading import read_round
+from scheduler.report.stops import stop_counts
+from scheduler.report.summary import summary_markdown, summary_text
+from scheduler.rounds.round import PolicyChoice
+
+ATTEMPT: dict[str, Any] = {
+    "round": "night",
+    "task": "sums",
+    "stage": "quick",
+    "config": "copy",
+    "seed": 7,
+    "attempt": 1,
+}
+STOP = facts.StopDecided(**ATTEMPT, rule="noop", reason="equals the baseline at step 10", step=10)
+CURVES = {
+    "baseline": (0.30, 0.40, 0.45, 0.50),
+    "copy": (0.30, 0.40, 0.45, 0.50),
+    "lost": (0.28, 0.10, 0.10, 0.10),
+    "late": (0.29, 0.10, 0.20, 0.55),
+}
+
+
+def outcome(intended: facts.RunIntended) -> dict[str, Any]:
+    accs, steps = CURVES[intended.config], intended.budget["max_steps"]
+    seen = [(steps * n // 4, 2.0 - acc, acc, f"{acc}") for n, acc in enumerate(accs, start=1)]
+    return watched(accs[-1], *seen)
+
+
+def state_with(audit_share: float) -> State:
+    options = {
+        "stops": ["noop", "hopeless"],
+        "stop_options": {"hopeless": {"audit_share": audit_share}},
+    }
+    made = task(variants=("copy", "lost", "late"), policy=PolicyChoice(name="threshold", options=options))
+    return play(outcome, make_round(made)).state
+
+
+def test_a_stop_has_a_line_when_it_is_decided() -> None:
+    assert line_for(STOP, State()) == (
+        "STOP task=sums stage=quick cfg=copy seed=7 rule=noop (equals the baseline at step 10) round=night"
+    )
+    audited = replace(STOP, rule="hopeless", is_audit=True)
+    assert line_for(audited, State()) == (
+        "AUDIT task=sums stage=quick cfg=copy seed=7 rule=hopeless (equals the baseline at step 10)"
+        " goes on to its end round=night"
+    )
+
+
+def test_the_end_of_a_stopped_run_is_no_second_stop() -> None:
+    state = state_with(0.0)
+    attempts = state.rounds["night"].tasks["sums"].attempts
+    end = next(each[-1].finished for key, each in attempts.items() if key.config == "copy")
+    assert end is not None
+    line = line_for(end, state)
+    assert line is not None
+    assert line.startswith("DONE task=sums stage=quick cfg=copy seed=0 acc=40.00%")
+    assert line.endswith("status=pruned stopped_by=noop round=night")
+
+
+def test_the_summary_counts_the_stops_by_rule() -> None:
+    current = state_with(0.0).rounds["night"]
+    assert stop_counts(read_round(current).stops) == ["2 by hopeless", "1 by noop"]
+    assert "\nstops: 2 by hopeless, 1 by noop\n" in summary_text(current)
+    assert "\n- stops: 2 by hopeless, 1 by noop\n" in summary_markdown(current)
+
+
+def test_the_summary_tells_how_many_audited_runs_came_up_to_the_baseline() -> None:
+    current = state_with(1.0).rounds["night"]
+    # `late` is behind at quick and at medium, and comes up both times; `lost` never does
+    words = "1 by noop, audit: 2 of 3 runs that went on came up to the baseline (67 %)"
+    assert f"\nstops: {words}\n" in summary_text(current)
+
+
+@pytest.mark.parametrize("render", [summary_text, summary_markdown])
+def test_without_stops_nothing_is_said_of_them(render: Any) -> None:
+    made = task(variants=("late",), policy=PolicyChoice(name="threshold", options={"stops": []}))
+    assert "stops: " not in render(play(outcome, make_round(made)).state.rounds["night"])
