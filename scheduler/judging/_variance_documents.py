@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scheduler.judging._markdown import cell, number, table
+from scheduler.judging._sigmas import Comparison
 from scheduler.judging._spread import Spread
 from scheduler.judging.evidence import Sample
 from scheduler.judging.protocol import SIDE_LABEL
 
 if TYPE_CHECKING:
-    from scheduler.judging.variance_first import Comparison, Experiment, Options, VarianceFirst
+    from scheduler.judging.variance_first import Experiment, Options, VarianceFirst
 
 _SPREAD_HEAD = ("Metric", "Mean", "Std", "Min", "Max")
 _TEST_HEAD = ("Metric", "Cohen's d", "Effect Size", "Sigma", "Significant?")

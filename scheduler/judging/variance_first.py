@@ -6,16 +6,15 @@ Documents: `baseline_variance_<budget>.md` and one `experiment_<name>_<budget>.m
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from policies.evidence import Objective
 from scheduler.judging._markdown import file_words
 from scheduler.judging._options import are_seeds, are_words, is_number
 from scheduler.judging._outcome import MET, MISSED, OPEN, outcome
+from scheduler.judging._sigmas import Comparison, compare
 from scheduler.judging._spread import Spread, chance_of_large_effect, chance_of_sigmas, spread
 from scheduler.judging._variance_documents import (
     baseline_document,
@@ -27,10 +26,7 @@ from scheduler.judging.evidence import JudgedRun, Sample
 from scheduler.judging.protocol import Judged, Label, as_json_text
 
 Word = Literal["WINNER", "NEUTRAL", "LOSER", "NOT JUDGED"]
-Strength = Literal["winner", "suggestive", "noise"]
 
-#: |Cohen's d| from which an effect is called so
-_EFFECT_SIZES = ((0.8, "large"), (0.5, "medium"), (0.2, "small"), (0.0, "negligible"))
 #: fewer baseline runs give no sigma to judge by: that of three is known within a factor of six
 _LEAST_BASELINE_RUNS = 4
 _CODES: Mapping[Word, int] = {"WINNER": MET, "LOSER": MISSED, "NEUTRAL": OPEN, "NOT JUDGED": OPEN}
@@ -78,23 +74,6 @@ class Options:
             problems.append(f"metrics: must be a list of names of metrics (found {self.metrics!r})")
         if problems:
             raise ValueError("\n".join(problems))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One metric of an experiment against the baseline's."""
-
-    metric: str
-    baseline: Spread
-    experiment: Spread
-    #: experiment minus baseline, raw
-    difference: float
-    #: the same so that positive is better, over the baseline's sd; None where that is unknown or 0
-    sigmas: float | None
-    #: signed likewise, over sqrt((sb^2 + se^2) / 2); None where one of them is unknown, or both are 0
-    cohens_d: float | None
-    effect_size: str | None
-    strength: Strength | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,8 +171,9 @@ def _experiment(
     sample: Sample, options: Options, config: str, base: Mapping[str, Spread], wall: Spread | None
 ) -> Experiment:
     runs = sample.experiments[config]
+    thresholds = (options.winner_sigmas, options.suggestive_sigmas)
     comparisons = tuple(
-        compare(sample.objective, name, found, own, options)
+        compare(sample.objective, name, found, own, thresholds)
         for name, found in base.items()
         if (own := spread(sample.values(runs, name))) is not None
     )
@@ -212,39 +192,6 @@ def _experiment(
         next_seeds=_next_seeds(options, main, runs),
         warnings=tuple(_warnings(sample, options, main, runs)),
     )
-
-
-def compare(
-    objective: Objective, metric: str, baseline: Spread, experiment: Spread, options: Options
-) -> Comparison:
-    """One metric of the two sides. The direction is the objective's."""
-    difference = experiment.mean - baseline.mean
-    gain = difference if objective.direction == "maximize" else -difference
-    sigmas = gain / baseline.sd if baseline.sd else None
-    effect = None
-    if baseline.sd is not None and experiment.sd is not None and (baseline.sd or experiment.sd):
-        effect = gain / math.sqrt((baseline.sd**2 + experiment.sd**2) / 2)
-    return Comparison(
-        metric=metric,
-        baseline=baseline,
-        experiment=experiment,
-        difference=difference,
-        sigmas=sigmas,
-        cohens_d=effect,
-        effect_size=None if effect is None else effect_size(effect),
-        strength=None if sigmas is None else _strength(abs(sigmas), options),
-    )
-
-
-def effect_size(cohens_d: float) -> str:
-    """`negligible`, `small`, `medium` or `large`."""
-    return next(name for least, name in _EFFECT_SIZES if abs(cohens_d) >= least)
-
-
-def _strength(sigmas: float, options: Options) -> Strength:
-    if sigmas >= options.winner_sigmas:
-        return "winner"
-    return "suggestive" if sigmas >= options.suggestive_sigmas else "noise"
 
 
 def _verdict(

@@ -46,7 +46,7 @@ def task_sample(
     if chosen is None:
         raise UnfitRunsError(f"{source}: no stage has runs of both the baseline and a variant")
     aim = objective if objective is not None else task.task.objective
-    kept = [run for run in _runs(task, chosen) if _decides(task, chosen, run)]
+    kept = [run for run in _runs(task, chosen) if not _has_confirmed(task, run) or _decides(task, run)]
     runs = with_best((_judged(task, run, paths) for run in kept), aim.metric, aim.direction)
     made = sample_of(runs, source=source, objective=aim, baseline=BASELINE, stage=chosen)
     return replace(made, notes=(*made.notes, *_notes(task, chosen, kept)))
@@ -54,15 +54,12 @@ def task_sample(
 
 def _stage(task: TaskState) -> str | None:
     """The stage of the confirm set, or the last one with runs of both sides."""
-    names = [stage.name for stage in task.task.stages]
-    frozen = task.confirm_set
-    for name in reversed(names):
-        runs = list(_runs(task, name))
-        if frozen is not None and frozen.candidates:
-            runs = [run for run in runs if _decides(task, name, run)]
+    is_confirmed = task.confirm_set is not None and bool(task.confirm_set.candidates)
+    for stage in reversed(task.task.stages):
+        runs = [run for run in _runs(task, stage.name) if not is_confirmed or _decides(task, run)]
         configs = {run.config for run in runs}
         if BASELINE in configs and len(configs) > 1:
-            return name
+            return stage.name
     return None
 
 
@@ -71,12 +68,17 @@ def _runs(task: TaskState, stage: str) -> Iterator[RunFinished]:
         yield from runs_at(task, stage, variant.name)
 
 
-def _decides(task: TaskState, stage: str, run: RunFinished) -> bool:
-    """Whether a verdict may rest on the run: with a confirm set, fresh seeds of its protocol alone do."""
+def _has_confirmed(task: TaskState, run: RunFinished) -> bool:
+    """Whether runs of this protocol have confirmed: a later stage is a claim of its own."""
     frozen = task.confirm_set
-    if frozen is None or not frozen.candidates or run.protocol != frozen.protocol:
-        return True
-    return run.slot > 0 and run.config in (BASELINE, *frozen.candidates)
+    return frozen is not None and bool(frozen.candidates) and run.protocol == frozen.protocol
+
+
+def _decides(task: TaskState, run: RunFinished) -> bool:
+    """Whether it is on a fresh seed of the confirm set: of the baseline, or of a candidate."""
+    frozen = task.confirm_set
+    assert frozen is not None
+    return _has_confirmed(task, run) and run.slot > 0 and run.config in (BASELINE, *frozen.candidates)
 
 
 def _judged(task: TaskState, run: RunFinished, paths: RoundPaths) -> JudgedRun:
@@ -142,8 +144,7 @@ def _correct(run: RunFinished, paths: RoundPaths) -> dict[str, Count]:
 
 
 def _notes(task: TaskState, stage: str, kept: list[RunFinished]) -> Iterator[str]:
-    frozen = task.confirm_set
-    if frozen is not None and any(run.slot > 0 for run in kept):
+    if any(_has_confirmed(task, run) for run in kept):
         yield "Fresh seeds only: the seed that selected the candidates is left out."
     ended = [f"{run.config} s{run.seed}" for run in kept if run.status == "timed_out"]
     if ended:

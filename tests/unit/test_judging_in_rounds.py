@@ -18,7 +18,7 @@ from scheduler.report.scores import right_and_all
 from scheduler.report.side_labels import side_labels
 from scheduler.report.summary import publish_summary, summary_markdown, summary_text
 from scheduler.rounds.paths import RoundPaths
-from scheduler.rounds.round import PolicyChoice, Round
+from scheduler.rounds.round import Budget, PolicyChoice, Round, Stage
 
 SEEDS = (42, 137, 256, 512, 1024)
 GAINS = {"baseline": 0.0, "good": 0.05, "bad": -0.05}
@@ -85,6 +85,23 @@ def test_of_a_round_that_confirms_only_fresh_seeds_of_candidates_are_judged(path
     assert set(sample.experiments) <= set(frozen.candidates)
     assert len(sample.baseline) >= 2
     assert "Fresh seeds only: the seed that selected the candidates is left out." in sample.notes
+
+
+def test_long_runs_of_a_winner_are_no_evidence_for_its_verdict(paths: RoundPaths) -> None:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
+        acc = 0.3 + (0.2 if intended.config == "good" else 0.0) + 0.001 * (intended.seed % 7)
+        return ok(acc, loss=1 - acc, n_eval=5000)
+
+    policy = PolicyChoice(name="screen_confirm", options={})
+    stages = tuple(
+        Stage(name=name, budget=Budget(max_steps=steps, time_budget_sec=60.0))
+        for name, steps in (("quick", 10), ("medium", 40), ("long", 100))
+    )
+    state = played(outcome, make_round(task(stages=stages, policy=policy), judge=WAYS))
+    assert ("long", "good") in {(key.stage, key.config) for key in state.tasks["sums"].attempts}
+    assert task_sample(state, state.tasks["sums"], paths).stage == "medium"
+    later = task_sample(state, state.tasks["sums"], paths, stage="long")
+    assert {run.stage for run in later.runs} == {"long"}
 
 
 def test_a_run_that_failed_is_told_and_left_out(paths: RoundPaths) -> None:
