@@ -18,6 +18,7 @@ from scheduler.report.history import AttemptTimes, History
 from scheduler.report.looks import LookRow, look_rows
 from scheduler.report.provenance import TaskProvenance, provenance
 from scheduler.report.reading import TaskReading, read_round
+from scheduler.report.side_labels import SideLabel
 from scheduler.report.templating import markup, preformatted, render
 from scheduler.report.text import (
     baseline_fields,
@@ -86,7 +87,7 @@ class TaskPage:
         return any(row.has_fresh_seeds for row in self.rows)
 
 
-def render_page(history: History, attachments: Attachments) -> str:
+def render_page(history: History, attachments: Attachments, labels: Sequence[SideLabel] = ()) -> str:
     """The whole page. The same records and files give the same bytes."""
     reading = read_round(history.state)
     tasks = [_task(number, task) for number, task in enumerate(reading.tasks, start=1)]
@@ -105,6 +106,7 @@ def render_page(history: History, attachments: Attachments) -> str:
         attempts=list(enumerate(attempts, start=1)),
         probe_stage=PROBE_STAGE,
         attachments=attachments,
+        labels=labels,
         spec=None if attachments.spec is None else preformatted(attachments.spec),
     )
 

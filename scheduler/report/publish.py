@@ -17,8 +17,8 @@ from scheduler.rounds.paths import HomePaths, RoundPaths
 def publish_round(paths: RoundPaths) -> None:
     """Put summary.txt, summary.md and, last, report.html into the folder, each whole or not at all."""
     history = load_history(paths)
-    publish_summary(history.state, paths)
-    publish(paths.report, render_page(history, find_attachments(history, paths)).encode())
+    labels = publish_summary(history.state, paths)
+    publish(paths.report, render_page(history, find_attachments(history, paths), labels).encode())
 
 
 def publish_index(home: HomePaths) -> None:

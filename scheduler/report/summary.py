@@ -33,9 +33,13 @@ def summary_markdown(round_state: RoundState, labels: Sequence[SideLabel] = ()) 
     return render_markdown(read_round(round_state)) + markdown_section(labels)
 
 
-def publish_summary(round_state: RoundState, paths: RoundPaths) -> None:
-    """Put both files into the round's folder, and what was judged beside them, each whole or not at all."""
+def publish_summary(round_state: RoundState, paths: RoundPaths) -> tuple[SideLabel, ...]:
+    """Put both files into the round's folder, and what was judged beside them, each whole or not at all.
+
+    Returns the side labels, which take a while to make.
+    """
     labels = side_labels(round_state, paths)
     publish_documents(labels, paths)
     publish(paths.summary_text, summary_text(round_state, labels).encode())
     publish(paths.summary_markdown, summary_markdown(round_state, labels).encode())
+    return labels

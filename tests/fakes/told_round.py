@@ -264,11 +264,10 @@ def troubled() -> ToldRound:
 
 
 def by_loss(seeds: int = 3) -> ToldRound:
-    """A threshold round over several seeds, judged by a loss."""
+    """A threshold round over several seeds, judged by a loss, with a side label."""
     objective = Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01)
-    told = ToldRound(
-        make_round(task(variants=("hot", "cold"), seeds=tuple(range(seeds)), objective=objective))
-    )
+    made = task(variants=("hot", "cold"), seeds=tuple(range(seeds)), objective=objective)
+    told = ToldRound(make_round(made, judge={"variance_first": {}}))
     for stage, level in (("quick", 3.1), ("medium", 2.7)):
         for config, shift in (("baseline", 0.0), ("hot", -0.03), ("cold", 0.02)):
             for slot in range(seeds):
