@@ -36,10 +36,18 @@ class Lesson:
         return not (self.quick.df or self.medium.df or self.pairs.pairs or self.readings)
 
 
-def lesson_of(task: TaskRuns, plan: LookPlan | None = None, failed: Collection[str] = ()) -> Lesson:
+def lesson_of(
+    task: TaskRuns,
+    plan: LookPlan | None = None,
+    failed: Collection[str] = (),
+    *,
+    only_measures: bool = False,
+) -> Lesson:
     """The lesson of a task that has ended; `plan` where a confirm set was frozen.
 
-    Medium noise is learnt from fresh seeds alone: those that selected a candidate were lucky together.
+    Medium noise is learnt from fresh seeds alone, those that selected a candidate were lucky together; but
+    where a task `only_measures`, nothing was selected, and slot 0 is a run like any other. A reused run of
+    the baseline has taught its noise before, and teaches none here.
     """
     now = progress(task, plan, failed) if plan is not None else None
     comparisons = now.comparisons if now is not None else {}
@@ -49,8 +57,10 @@ def lesson_of(task: TaskRuns, plan: LookPlan | None = None, failed: Collection[s
         readings[name].append(medium_reading(confirmed[name].estimate))
     baselines = [each.baseline for each in comparisons.values()]
     if not baselines:
-        baselines = [_by_seed(task, fresh([run for run in task.baseline if run.stage == task.medium]))]
-    baseline = max(baselines, key=len)
+        own = [run for run in task.baseline if run.stage == task.medium]
+        baselines = [_by_seed(task, own if only_measures else fresh(own))]
+    reused = {run.seed for run in task.baseline if run.stage == task.medium and run.is_reused}
+    baseline = {s: value for s, value in max(baselines, key=len).items() if s not in reused}
     return Lesson(
         unit=task.objective.unit,
         min_effect=task.objective.min_effect,
@@ -86,8 +96,13 @@ def learnt(lessons: Sequence[Lesson], objective: Objective) -> Ledger:
 
 
 def _quick_spread(task: TaskRuns) -> Spread:
-    """Of the baseline at quick; nothing from one or two seeds, whose spread would only blur a fit."""
-    own = _by_seed(task, [run for run in task.baseline if run.stage == task.quick])
+    """Of the baseline at quick; nothing from one or two seeds, whose spread would only blur a fit.
+
+    Nor from a task of one stage: that is its medium.
+    """
+    if task.quick == task.medium:
+        return Spread()
+    own = _by_seed(task, [run for run in task.baseline if run.stage == task.quick and not run.is_reused])
     return spread_of([own]) if len(own) >= MIN_SEEDS_FOR_SD else Spread()
 
 

@@ -71,6 +71,8 @@ class Observation:
     failure_class: str | None = None
     #: name of the in-run rule that stopped it
     stopped_by: str | None = None
+    #: True for a baseline's run of an earlier round, which has taught its noise there
+    is_reused: bool = False
 
     @property
     def is_usable(self) -> bool:

@@ -76,7 +76,7 @@ class VariantByVariant:
         alone = TaskRuns(
             objective=view.objective, baseline=view.baseline, variants={}, quick=screens, medium=confirms
         )
-        return lesson_of(alone)
+        return lesson_of(alone, only_measures=not view.variants)
 
     def _possible(self, view: TaskView, stage: str, config: str, chance: float) -> Iterator[PossibleRun]:
         for slot in self.slots(stage, view.listed_seeds):

@@ -2,8 +2,8 @@
 
 On stdin  {"home", "tasks": [{"name", "trainer", "args", "configs": {name: its own table}, "stages": [...]}]};
 on stdout {"tasks": [{"name", "problems": [{"config", "field", "message"}], "configs": {name: whole Config},
-"costliest", "has_steps", "examples": {stage: {"examples", "clusters"}}, "identity"}]}. Runs where torch is not
-imported.
+"costliest", "has_steps", "examples": {stage: {"examples", "clusters"}}, "identity"}]}. Runs where torch is
+not imported.
 """
 
 from __future__ import annotations

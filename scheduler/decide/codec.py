@@ -52,6 +52,9 @@ FACT_TYPES: dict[str, type[Any]] = {
         facts.GpuDirtied,
         facts.GpuCleared,
         facts.LessonLearnt,
+        facts.BaselineKept,
+        facts.BaselineAgreed,
+        facts.BaselineDrifted,
     )
 }
 
@@ -69,17 +72,27 @@ def from_record(record: Mapping[str, Any]) -> facts.Fact | None:
     fact_type = FACT_TYPES.get(record["event"])
     if fact_type is None:
         return None
-    known = {
-        f.name: _restored(f.name, record[f.name]) for f in dataclasses.fields(fact_type) if f.name in record
-    }
-    fact: facts.Fact = fact_type(**known)
+    fact: facts.Fact = fact_type(**_known_fields(fact_type, record))
     return fact
+
+
+def _known_fields(fact_type: type[Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(fact_type)]
+    return {name: _restored(name, record[name]) for name in names if name in record}
+
+
+def _run_from(data: Mapping[str, Any]) -> facts.RunFinished:
+    return facts.RunFinished(**_known_fields(facts.RunFinished, data))
 
 
 #: numbers that JSON cannot hold, as records spell them
 NON_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 _NUMBER_FIELDS = {"value", "acc", "loss", "best_val_loss", "best_val_tok_acc", "d_acc", "sd"}
-_READ_AS: dict[str, Callable[[Any], Any]] = {"ledger": ledger_from, "lesson": lesson_from}
+_READ_AS: dict[str, Callable[[Any], Any]] = {
+    "ledger": ledger_from,
+    "lesson": lesson_from,
+    "run": _run_from,
+}
 
 
 def _restored(name: str, value: Any) -> Any:

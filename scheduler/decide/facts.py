@@ -6,7 +6,7 @@ A fact goes to exactly one file: its round's records, or the daemon's journal.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from policies._assessment import Ledger
@@ -170,6 +170,7 @@ class RunFinished(AssignmentFact):
     stopped_by: str | None = None
     #: the error's text, head and tail; whole in error.txt
     error: str | None = None
+    #: "<round>/<run folder>" of the stored run it stands for; nothing ran, and `run_dir` leads to that folder
     cached_from: str | None = None
     #: True when the result was found on disk after the daemon had been down
     is_recovered: bool = False
@@ -178,6 +179,11 @@ class RunFinished(AssignmentFact):
     def has_failed(self) -> bool:
         """Whether it ended in a failure, its own or of what runs it."""
         return self.status in ("failed", "lost")
+
+    @property
+    def intent(self) -> RunIntended:
+        """What it was asked to do; a run taken from the baseline store has no record of its own for that."""
+        return RunIntended(**{each.name: getattr(self, each.name) for each in fields(AssignmentFact)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,6 +390,48 @@ class LessonLearnt(LedgerFact):
     source: str
     lesson: Lesson
     is_foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineKept(LedgerFact):
+    """A baseline's run may stand in for equal ones of later rounds; replaces an older one of its seed."""
+
+    #: runs of one family differ in nothing but their seed, and are read by the same metric
+    family: str
+    #: the run as it ended
+    run: RunFinished
+    #: whether the scores of each of its evaluations lie in its folder
+    has_scores: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineFact(LedgerFact):
+    """A baseline that was stored has been run anew, to see whether its like still ends where it did."""
+
+    family: str
+    round: str
+    task: str
+    protocol: str
+    content_key: str
+    #: the run's folder below the round's `runs/`
+    run_dir: str
+    seed: int
+    #: the objective's metric, raw
+    value: float
+    #: where 95 % of such runs lie, by the stored ones; None where nothing tells
+    expected: tuple[float, float] | None
+    #: stored runs behind `expected`
+    stored: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineAgreed(BaselineFact):
+    """It ended where it was expected: what is stored may be reused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineDrifted(BaselineFact):
+    """It did not. Nothing stored of the protocol so far is reused, from here on."""
 
 
 Fact = RoundFact | DaemonFact | LedgerFact

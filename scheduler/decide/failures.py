@@ -17,7 +17,7 @@ Then = Literal["end", "park"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How patient the daemon is."""
+    """How patient the daemon is, and how far it trusts what it knows."""
 
     #: tries at one run before a failure that may pass is taken as final
     max_attempts: int = 3
@@ -29,6 +29,10 @@ class Limits:
     prepare_timeout_seconds: float = 3600.0
     #: whether the run predicted to be next is prepared while one trains
     prepare_ahead: bool = True
+    #: whether a baseline's run that is stored is taken in place of an equal one
+    reuse_baselines: bool = True
+    #: one in so many of those is run anew and compared with what is stored; 0 for none
+    baseline_check_every: int = 0
     #: between SIGTERM and SIGKILL
     grace_seconds: float = 10.0
 

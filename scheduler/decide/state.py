@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from policies._ledger import Lesson
 from policies.evidence import Observation
 from scheduler.decide import facts, inputs
+from scheduler.decide.baseline_store import BaselineStore
 from scheduler.rounds.identity import Device, RunKey
 from scheduler.rounds.round import Budget, Round, Task
 
@@ -182,6 +183,7 @@ class State:
     dirty: Mapping[str, str] = field(default_factory=dict)
     #: what finished tasks and foreign files teach, by source
     lessons: Mapping[str, Lesson] = field(default_factory=dict)
+    baselines: BaselineStore = field(default_factory=BaselineStore)
     live: Live = field(default_factory=Live)
 
 
@@ -203,6 +205,7 @@ def observation(run: facts.RunFinished) -> Observation:
         curve=run.curve,
         failure_class=run.failure_class,
         stopped_by=run.stopped_by,
+        is_reused=run.cached_from is not None,
     )
 
 
@@ -218,6 +221,8 @@ def fold(state: State, fact: facts.Fact) -> State:
             return replace(state, devices=devices, draining=None)
         case facts.LessonLearnt():
             return replace(state, lessons={**state.lessons, fact.source: fact.lesson})
+        case facts.BaselineKept() | facts.BaselineAgreed() | facts.BaselineDrifted():
+            return replace(state, baselines=state.baselines.after(fact))
         case facts.QueuePaused():
             return replace(state, paused=fact.reason)
         case facts.QueueResumed():
@@ -337,6 +342,9 @@ def _with_attempt(
         if attempt.id == fact.attempt_id and attempt.finished is None:
             attempts[index] = _attempt_after(attempt, fact)
             return replace(task, attempts={**task.attempts, fact.key: tuple(attempts)})
+    if isinstance(fact, facts.RunFinished) and fact.cached_from is not None:
+        attempts.append(Attempt(intended=fact.intent, finished=fact))
+        return replace(task, attempts={**task.attempts, fact.key: tuple(attempts)})
     raise ValueError(f"{type(fact).__name__} for {fact.attempt_id}, which is not open")
 
 
@@ -360,6 +368,17 @@ def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:
     )
     return replace(
         task, probed=probed, decisions={}, confirm_set=None, looks=(), verdicts={}, is_finished=False
+    )
+
+
+def count_reused(state: State) -> int:
+    """How many runs of known rounds were taken from the baseline store."""
+    return sum(
+        attempt.finished is not None and attempt.finished.cached_from is not None
+        for round_state in state.rounds.values()
+        for task in round_state.tasks.values()
+        for attempts in task.attempts.values()
+        for attempt in attempts
     )
 
 

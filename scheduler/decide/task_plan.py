@@ -7,9 +7,10 @@ from typing import Any
 
 from policies import Policy, make_policy
 from policies._ledger import learnt
+from policies._stop_rules import StopRules
 from policies.evidence import Delta, Hold, Promote, Prune
 from policies.steps import Decide, Freeze, Judge, Look, Run, Step, TaskView
-from scheduler.decide import facts
+from scheduler.decide import baseline_store, facts
 from scheduler.decide.failures import (
     Again,
     InFlight,
@@ -23,7 +24,7 @@ from scheduler.decide.failures import (
 )
 from scheduler.decide.moves import Move, Wait, first_line, how_it_failed, parked
 from scheduler.decide.probing import probe_move
-from scheduler.decide.state import PROBE_STAGE, RoundState, State, TaskState
+from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, State, TaskState, count_reused
 from scheduler.decide.task_view import task_view
 from scheduler.rounds.identity import Device, RunKey, content_key, protocol_of, run_folder, slot_seed
 from scheduler.rounds.round import BASELINE
@@ -99,12 +100,47 @@ class TaskPlan:
                 over.append(run)
                 if run.has_failed or (key.config == BASELINE and run.value is None):
                     return self._breaker(key, run)
+                return self._settled(run) if key.config == BASELINE else None
         return None
+
+    def _settled(self, run: facts.RunFinished) -> Move | None:
+        """What later rounds are to know of a baseline's run."""
+        if run.status != "ok" or not self.task.task.identity.is_complete:
+            return None
+        family, store = self._family(run.stage), self.state.baselines
+        is_checking = self.limits.baseline_check_every > 0
+        expected = None
+        if is_checking and self.task.begun is not None:
+            objective = self.task.task.objective
+            stages = [stage.name for stage in self.task.task.stages]
+            expected = baseline_store.expected_value(
+                store.values(family),
+                run.seed,
+                objective=objective,
+                stage="quick" if run.stage == stages[0] and len(stages) > 1 else "medium",
+                ledger=self.task.begun.ledger,
+            )
+        return baseline_store.settled_by(
+            store,
+            run,
+            family=family,
+            has_scores=self._needs_scores,
+            is_checking=is_checking,
+            expected=expected,
+        )
 
     def _standing(self, key: RunKey) -> Standing:
         protocol = self.protocols[key.stage]
-        counted = tuple(a for a in self.task.counted(key) if a.intended.protocol == protocol)
+        counted = tuple(
+            attempt
+            for attempt in self.task.counted(key)
+            if attempt.intended.protocol == protocol and not self._is_out_of_date(attempt)
+        )
         return standing(self.task, counted, len(self.task.attempts.get(key, ())), self.limits)
+
+    def _is_out_of_date(self, attempt: Attempt) -> bool:
+        """Whether it was taken from the baseline store, and a drift has been seen since."""
+        return attempt.finished is not None and self.state.baselines.is_forgotten(attempt.finished)
 
     def _breaker(self, key: RunKey, run: facts.RunFinished) -> Move | None:
         """Park the task when the failure is not the variant's alone: it would fail every variant alike."""
@@ -152,11 +188,35 @@ class TaskPlan:
         key = RunKey(task=self.task.task.name, stage=step.stage, config=step.config, seed=seed)
         match self._standing(key):
             case Again(attempt=attempt):
-                return self._intended(key, step.slot, attempt)
+                wanted = self._intended(key, step.slot, attempt)
+                return self._stored(wanted) or wanted
             case InFlight(attempt=in_flight):
                 return Wait(reason=f"running {in_flight.id}")
             case other:
                 raise AssertionError(f"the policy asks for {key}, which is {type(other).__name__}")
+
+    def _stored(self, wanted: facts.RunIntended) -> facts.RunFinished | None:
+        """The end of an equal run of the baseline that is stored; None where it has to be run."""
+        if wanted.config != BASELINE or not self.limits.reuse_baselines:
+            return None
+        kept = self.state.baselines.find(self._family(wanted.stage), wanted.seed)
+        if kept is None or (self._needs_scores and not kept.has_scores) or self._is_check_due():
+            return None
+        return baseline_store.reused(kept, wanted)
+
+    def _is_check_due(self) -> bool:
+        """Whether this reuse is the one in so many that is run anew instead."""
+        every = self.limits.baseline_check_every
+        return every > 0 and (count_reused(self.state) + self.state.baselines.checks + 1) % every == 0
+
+    def _family(self, stage: str) -> str:
+        task = self.task.task
+        return baseline_store.family_of(self.protocols[stage], task.baseline.config, task.objective.metric)
+
+    @property
+    def _needs_scores(self) -> bool:
+        """Whether a rule of the task reads the scores of every evaluation in a run's folder."""
+        return StopRules.of(self.task.task.policy.options).needs_scores
 
     def _intended(self, key: RunKey, slot: int, attempt: int) -> facts.RunIntended:
         protocol = self.protocols[key.stage]

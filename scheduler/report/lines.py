@@ -24,7 +24,7 @@ def line_for(fact: facts.Fact, before: State) -> str | None:
     if isinstance(fact, facts.RoundFact):
         return _round(fact, before)
     if isinstance(fact, facts.LedgerFact):
-        return _ledger(fact)
+        return _ledger(fact, before)
     return _daemon(fact)
 
 
@@ -33,8 +33,13 @@ def wait_line(reason: str) -> str:
     return f"WAIT reason={one_line(reason)}"
 
 
-def _ledger(fact: facts.LedgerFact) -> str | None:
+def _ledger(fact: facts.LedgerFact, before: State) -> str | None:
     match fact:
+        case facts.BaselineAgreed():
+            return f"CHECK {_compared(fact, before)} (baseline run anew: as before)"
+        case facts.BaselineDrifted():
+            again = "none of them is reused any more" if fact.stored > 1 else "it is reused no more"
+            return f"DRIFT {_compared(fact, before)} (by {numbers.count(fact.stored, 'stored run')}; {again})"
         case facts.LessonLearnt(lesson=lesson):
             seeds = lesson.quick.df + lesson.medium.df
             kind = " foreign" if fact.is_foreign else ""
@@ -43,6 +48,20 @@ def _ledger(fact: facts.LedgerFact) -> str | None:
                 f" {numbers.count(len(lesson.readings), 'effect')}"
             )
     return None
+
+
+def _compared(fact: facts.BaselineFact, before: State) -> str:
+    """A baseline that was run anew, beside what was expected of it."""
+    objective = before.rounds[fact.round].round.task(fact.task).objective
+    expected = "unknown"
+    if fact.expected is not None:
+        low, high = (numbers.value_text(objective, each).partition("=")[2] for each in fact.expected)
+        expected = f"{low}..{high}"
+    value = numbers.value_text(objective, fact.value).partition("=")[2]
+    return (
+        f"task={fact.task} protocol={fact.protocol} seed={fact.seed} value={value} expected={expected}"
+        f" round={fact.round}"
+    )
 
 
 def _daemon(fact: facts.DaemonFact) -> str | None:

@@ -45,6 +45,7 @@ BY_NAME: dict[str, Any] = {
     "chances": {"a": 0.75},
     "interval": (-0.5, 2.5),
     "warnings": ("the seed changes nothing",),
+    "expected": (0.25, 0.75),
 }
 BY_TYPE: dict[Any, Any] = {str: "text", int: 7, float: 0.5, bool: True}
 
@@ -57,6 +58,9 @@ def sample(fact_type: type[Any], **changes: Any) -> Any:
         hint = hints[field.name]
         options = [option for option in typing.get_args(hint) if option is not type(None)]
         plain = hint if hint in BY_TYPE else options[0] if options else hint
+        if hint is facts.RunFinished:
+            values[field.name] = sample(facts.RunFinished)
+            continue
         values[field.name] = BY_NAME.get(field.name, BY_TYPE.get(plain, plain))
     return fact_type(**{**values, **changes})
 

@@ -202,7 +202,7 @@ def test_no_foreign_text_forges_a_line_or_reaches_the_terminal(attack: str) -> N
 
 
 def test_every_fact_has_a_line_or_is_silent_on_purpose() -> None:
-    silent = {"run_intended", "task_begun"}
+    silent = {"run_intended", "task_begun", "baseline_kept"}
     log = " ".join(line.split()[0] for line in logged(scored, make_round()))
     assert {"DAEMON", "ROUND", "RUN", "DONE", "PROMOTE", "PRUNE", "HOLD", "VERDICT", "TASK"} <= set(
         log.split()
