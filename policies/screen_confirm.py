@@ -103,7 +103,7 @@ class Policy:
     def lesson(self, view: TaskView) -> Lesson:
         """Noise, correlation and effects, as fresh seeds showed them."""
         search = _Search(policy=self, view=view)
-        return lesson_of(search.runs, search.plan, search.failed)
+        return lesson_of(search.runs, search.plan, search.failed, only_measures=not view.variants)
 
 
 @dataclass(frozen=True, kw_only=True)
