@@ -179,8 +179,9 @@ def _at(runs: Iterable[Observation], stage: str, slots: Collection[int] | None =
 def _slot_0_delta(
     task: TaskRuns, runs: Sequence[Observation], stage: str, slots: Collection[int]
 ) -> Estimate | None:
-    ours, theirs = tuple(_at(runs, stage, (0,))), tuple(_at(task.baseline, stage, slots))
-    if not ours or not theirs:
+    ours = tuple(_at(runs, stage, (0,)))
+    theirs = tuple(_at(task.baseline, stage, slots)) if ours else ()
+    if not theirs:
         return None
     known = knowledge(task, stage, slots)
     return _estimated(task.objective, ours, theirs, known.noise, known.floor, known.correlation)

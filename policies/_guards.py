@@ -48,14 +48,8 @@ def is_no_op(variant: Sequence[Observation], baseline: Sequence[Observation]) ->
     """
     if any(run.stopped_by == STOPPED_AS_NO_OP for run in variant):
         return True
-    references = {(run.stage, run.seed): run for run in baseline if run.is_usable}
     usable = [run for run in variant if run.is_usable]
-    return bool(usable) and all(
-        run.scores_digest is not None
-        and (run.stage, run.seed) in references
-        and _is_same_result(run, references[run.stage, run.seed])
-        for run in usable
-    )
+    return bool(usable) and all(run.scores_digest is not None and _has_twin(run, baseline) for run in usable)
 
 
 def has_worse_loss(variant: Sequence[Observation], baseline: Sequence[Observation]) -> bool:
@@ -130,6 +124,13 @@ def data_order_only(runs: Iterable[Observation]) -> str | None:
                 " the seed changes the order of the data at most, not the initialisation"
             )
     return None
+
+
+def _has_twin(run: Observation, baseline: Sequence[Observation]) -> bool:
+    return any(
+        (other.seed, other.stage) == (run.seed, run.stage) and other.is_usable and _is_same_result(run, other)
+        for other in baseline
+    )
 
 
 def _is_same_result(run: Observation, other: Observation) -> bool:

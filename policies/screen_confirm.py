@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from policies._assessment import Progress, TaskRuns, evidence, progress, screened_variant
+from policies._calibration import calibrated_share
 from policies._confirming import baseline_slots, candidate_slots
 from policies._ledger import Lesson, lesson_of
 from policies._looks import SAFE_SHARE, LookPlan, Looks, adjusted_p
@@ -46,6 +47,7 @@ from policies.steps import (
 Profile = Literal["explore", "default", "strict"]
 ALPHAS: Mapping[str, float] = {"explore": 0.20, "default": 0.10, "strict": 0.05}
 RULES = ("posterior", "threshold")
+CALIBRATION_SEED = 0
 #: how often a variant that is still to be screened gets medium, in simulated rounds
 PROMOTED_SHARE = 0.5
 #: how often a round has a first, second, ... candidate, and a candidate its first, second, ... fresh seed
@@ -63,6 +65,8 @@ class Policy:
     alpha: float | None = None
     #: fresh seeds a candidate gets at most, with a look after each; declared before the round runs
     looks: int = 3
+    #: spend what the safe shares of alpha leave over, by simulation; for a noise that a ledger has told
+    calibrated_looks: bool = False
     #: how a variant is pruned after quick: by its chance, or below `min_delta`
     rule: Literal["posterior", "threshold"] = "posterior"
     #: smallest matched quick delta that survives `rule = "threshold"`, in the objective's unit
@@ -80,6 +84,8 @@ class Policy:
             *_out_of_range("weak_below", self.weak_below, 0.0, 1.0),
             *_out_of_range("discordance", self.discordance, 0.0, 1.0),
         ]
+        if self.calibrated_looks not in (True, False):
+            problems.append(f"calibrated_looks: must be true or false (found {self.calibrated_looks!r})")
         if isinstance(self.looks, bool) or self.looks not in SAFE_SHARE:
             problems.append(f"looks: must be 1 to {max(SAFE_SHARE)} (found {self.looks!r})")
         if not _is_number(self.min_delta) or not math.isfinite(self.min_delta):
@@ -225,7 +231,8 @@ class _Search:
     @functools.cached_property
     def _undecided(self) -> list[str]:
         """Variants about which nothing is decided after quick."""
-        return [name for name in self.view.variants if self.view.decided(name, self.quick) is None]
+        quick, decisions = self.quick, self.view.decisions
+        return [name for name in self.view.variants if quick not in decisions.get(name, ())]
 
     @property
     def _rule(self) -> ScreenRule:
@@ -301,18 +308,34 @@ class _Search:
             return None
         able = [self.screened(name) for name in self._survivors]
         effects = self.view.ledger.effects
+        candidates = confirm_set(able, effects)
         frozen = ConfirmSet(
-            candidates=confirm_set(able, effects),
+            candidates=candidates,
             looks=self.policy.looks,
             alpha=self.policy.level,
+            share=self._share(len(candidates)),
             examples=self._examples(),
             chances=chances(able, effects),
         )
         return Freeze(stage=self.medium, confirm_set=frozen)
 
+    def _share(self, candidates: int) -> float | None:
+        """The calibrated share of alpha; None where the safe one holds."""
+        noise = self.view.ledger.medium
+        if not self.policy.calibrated_looks or noise is None or not candidates:
+            return None
+        return calibrated_share(
+            candidates=candidates,
+            looks=self.policy.looks,
+            alpha=self.policy.level,
+            prior_df=noise.df,
+            seed=CALIBRATION_SEED,
+            correlation=self.view.ledger.correlation,
+        )
+
     def _confirm(self) -> Step | None:
         """The next fresh seed of the next look, one of each candidate in turn; or the look itself."""
-        if self.plan is None or self.progress is None:
+        if self.plan is None or self.view.looks_taken == self.plan.looks or self.progress is None:
             return None
         looks = self.progress.looks
         if looks.taken > self.view.looks_taken:
