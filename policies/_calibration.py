@@ -6,6 +6,7 @@ that room, so it is for tasks whose noise prior was fitted to a ledger.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ DEFAULT_ROUNDS = 40_000
 CAUTION = 2.0
 
 
+@functools.lru_cache(maxsize=256)
 def calibrated_share(
     *,
     candidates: int,
@@ -36,7 +38,7 @@ def calibrated_share(
 ) -> float:
     """c_L for the confirm set: for every number of true nulls, P(any false rejection) stays below alpha.
 
-    The same arguments give the same share. Never below the safe one.
+    The same arguments give the same share, which is kept. Never below the safe one.
     """
     ratios = smallest_ratios(
         candidates=candidates,

@@ -13,6 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from policies import make_policy
+from policies._assessment import Ledger
+from policies._looks import SAFE_SHARE
+from policies._variance import NoisePrior
 from policies.evidence import BASELINE, Objective, Prune
 from policies.screen_confirm import Policy
 from policies.steps import Decide, Freeze, Judge, Look, Run
@@ -330,6 +333,7 @@ def test_what_is_forecast_holds_what_is_run(seed: int) -> None:
     [
         ({"looks": 0}, "looks: must be 1 to 5 (found 0)"),
         ({"looks": True}, "looks: must be 1 to 5 (found True)"),
+        ({"calibrated_looks": 2}, "calibrated_looks: must be true or false (found 2)"),
         ({"alpha": 0.9}, "alpha: must lie between 0 and 0.5 (found 0.9)"),
         ({"profile": "lax"}, "profile: must be one of explore, default, strict (found 'lax')"),
         ({"rule": "luck"}, "rule: must be one of posterior, threshold (found 'luck')"),
@@ -341,6 +345,16 @@ def test_an_option_that_makes_no_sense_is_told(options: dict[str, Any], problem:
     with pytest.raises(ValueError) as told:
         make_policy("screen_confirm", options)
     assert problem in str(told.value)
+
+
+def test_looks_are_calibrated_only_where_a_ledger_has_told_the_noise() -> None:
+    policy = Policy(calibrated_looks=True)
+    told = Ledger(medium=NoisePrior(sd=1.0, df=8.0))
+    (cold,) = played(policy=policy).of(Freeze)
+    (fitted,) = played(policy=policy, ledger=told).of(Freeze)
+    (safe,) = played(ledger=told).of(Freeze)
+    assert cold.confirm_set.share is None is safe.confirm_set.share
+    assert fitted.confirm_set.share > SAFE_SHARE[3]
 
 
 @pytest.mark.parametrize(("profile", "alpha"), [("explore", 0.20), ("default", 0.10), ("strict", 0.05)])
