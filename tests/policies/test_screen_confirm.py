@@ -241,6 +241,7 @@ def test_a_run_that_the_clock_ended_makes_no_winner() -> None:
 def test_looks_are_those_that_were_declared() -> None:
     for looks in (1, 2, 3):
         search = played(scores({"good": 2.0}, seed=1), Policy(looks=looks))
+        assert [freeze.confirm_set.looks for freeze in search.of(Freeze)] == [looks]
         assert len(search.of(Look)) <= looks
         assert max(run.slot for run in search.of(Run)) <= looks + 1
 
