@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,7 +21,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def cell(text: str) -> str:
     """`text` on one line, with nothing in it that Markdown or HTML would take for its own."""
     plain = "".join(c if c.isprintable() else " " for c in text)
-    escaped = html.escape(" ".join(plain.split())[:_MAX_CHARACTERS], quote=False)
+    text = " ".join(plain.split())[:_MAX_CHARACTERS]
+    # a ">" opens nothing that a "<" has not begun
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
     for char in "\\|*_`[]":
         escaped = escaped.replace(char, "\\" + char)
     return escaped

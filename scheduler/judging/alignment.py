@@ -18,7 +18,7 @@ def aligned(runs: Iterable[JudgedRun], metric: str, step: int | None = None) -> 
     """
     all_runs = tuple(runs)
     if not any(metric in point.metrics for run in all_runs for point in run.curve):
-        metric = _best_of(metric)
+        metric = best_of(metric)
     groups: dict[tuple[str | None, str | None], list[JudgedRun]] = {}
     for run in all_runs:
         groups.setdefault((run.stage, run.prompt_set), []).append(run)
@@ -64,7 +64,7 @@ def _group_aligned(runs: Sequence[JudgedRun], metric: str, step: int | None) -> 
 
 def with_best(runs: Iterable[JudgedRun], metric: str, direction: str) -> tuple[JudgedRun, ...]:
     """The runs with `<name>_best` or `best_<name>` read off their curves, where that is the metric."""
-    name = _best_of(metric)
+    name = best_of(metric)
     if name == metric:
         return tuple(runs)
     pick = min if direction == "minimize" else max
@@ -77,7 +77,8 @@ def with_best(runs: Iterable[JudgedRun], metric: str, direction: str) -> tuple[J
     return tuple(made)
 
 
-def _best_of(metric: str) -> str:
+def best_of(metric: str) -> str:
+    """The metric that `metric` is the best value of, by its name: `loss` for `loss_best`; else itself."""
     return metric.removesuffix("_best").removeprefix("best_")
 
 

@@ -14,6 +14,7 @@ from scheduler.judging._band_documents import band_document, curves_csv, line
 from scheduler.judging._options import are_seeds, are_words, is_number
 from scheduler.judging._spread import Spread, prediction_interval, sd_factors, spread
 from scheduler.judging._training_curve import CurveShape, Windows, curve_shape
+from scheduler.judging.alignment import best_of
 from scheduler.judging.evidence import JudgedRun, Sample
 from scheduler.judging.protocol import Judged, Label, as_json_text
 
@@ -197,7 +198,9 @@ def _metrics(sample: Sample, options: Options) -> tuple[str, ...]:
 
 
 def _curve_metric(sample: Sample, options: Options) -> str | None:
-    own = (sample.objective.metric,) if sample.objective.direction == "minimize" else ()
+    metric = sample.objective.metric
+    # the best so far falls in steps and then not at all: the curve is that of which it is the best
+    own = (best_of(metric), metric) if sample.objective.direction == "minimize" else ()
     wanted = (options.curve,) if options.curve is not None else (*own, *_USUAL_LOSSES)
     found = {name for run in sample.runs for point in run.curve for name in point.metrics}
     return next((name for name in wanted if name in found), None)

@@ -116,11 +116,7 @@ def facts_of_folder(names: tuple[str, ...], config_file: Mapping[str, Any] | Non
 
 
 def _row(values: Mapping[str, Any], origin: str) -> Row:
-    facts: dict[str, Any] = {}
-    for meaning, spellings in KEYS.items():
-        spelling = next((s for s in spellings if values.get(s) is not None), None)
-        if spelling is not None:
-            facts[meaning] = values[spelling]
+    facts = _facts(values)
     for table in _DOTTED:
         dotted = {k.removeprefix(f"{table}."): v for k, v in values.items() if k.startswith(f"{table}.")}
         if dotted:
@@ -129,11 +125,24 @@ def _row(values: Mapping[str, Any], origin: str) -> Row:
         facts.setdefault("parameters", facts.pop("config"))
     metrics: dict[str, float] = {}
     for key in _NESTED:
-        if isinstance(values.get(key), Mapping):
-            metrics |= finite_metrics(values[key])
+        nested = values.get(key)
+        if isinstance(nested, Mapping):
+            # a recorder that knows no tokens keeps them among the metrics
+            facts = {**{name: told for name, told in _facts(nested).items() if name == "tokens"}, **facts}
+            metrics |= finite_metrics({k: v for k, v in nested.items() if _meaning(k) != "tokens"})
     own = {key: value for key, value in values.items() if not _meaning(key) and key not in _BOOKKEEPING}
     own = {key: value for key, value in own.items() if key.partition(".")[0] not in _DOTTED}
     return Row(origin=origin, facts=facts, metrics={**metrics, **finite_metrics(own)})
+
+
+def _facts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the keys of a row mean, where they mean anything but a metric."""
+    found: dict[str, Any] = {}
+    for meaning, spellings in KEYS.items():
+        spelling = next((s for s in spellings if values.get(s) is not None), None)
+        if spelling is not None:
+            found[meaning] = values[spelling]
+    return found
 
 
 def _meaning(key: str) -> str | None:

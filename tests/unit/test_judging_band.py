@@ -168,6 +168,13 @@ def test_the_document_shows_loss_against_tokens_seen_with_its_spread() -> None:
     assert len(csv_lines) == 1 + 3 * 100
 
 
+def test_the_curve_of_a_best_loss_is_that_of_the_loss() -> None:
+    points = tuple(Point(step=s, metrics={"loss": 2.0 - s, "loss_best": 1.0}) for s in (1, 2))
+    made = [JudgedRun(config="gpt", seed=s, curve=points, metrics={"loss_best": 1.0}) for s in SEEDS]
+    assert band(made).curve == "loss"
+    assert band(made, curve="loss_best").curve == "loss_best"
+
+
 def test_one_run_has_values_and_no_band() -> None:
     found = quantity(band([run(7, bent(0.1), best=1.3)]), "loss_best")
     assert (found.spread.mean, found.spread.sd, found.interval, found.sentence) == (1.3, None, None, None)

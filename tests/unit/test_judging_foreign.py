@@ -87,6 +87,12 @@ def test_nested_metrics_counts_cost_and_parameters_are_read() -> None:
     assert (found.cost, found.parameters, found.wall_seconds) == ({"usd": 0.5}, {"lr": 0.1}, 12)
 
 
+def test_tokens_among_the_metrics_of_a_step_are_tokens_all_the_same() -> None:
+    rows = [{"config": "a", "seed": 1, "step": 2, "loss": 1.5, "extra": {"tokens": 640.0, "gate": 0.5}}]
+    (found,) = runs_of(rows_of_jsonl(jsonl(*rows), "r.jsonl")).runs
+    assert found.curve == (Point(step=2, tokens=640, metrics={"gate": 0.5, "loss": 1.5}),)
+
+
 def test_columns_with_a_dot_are_parameters_and_costs() -> None:
     text = "config,acc,parameters.lr,cost.usd\na,0.5,0.1,2\n"
     (found,) = runs_of(rows_of_csv(text, "r.csv")).runs
