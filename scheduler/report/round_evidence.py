@@ -90,7 +90,6 @@ def _judged(task: TaskState, run: RunFinished, paths: RoundPaths) -> JudgedRun:
         "loss": run.loss,
         "best_val_loss": run.best_val_loss,
         "best_val_tok_acc": run.best_val_tok_acc,
-        "n_eval": run.n_eval,
         objective.metric: run.value,
     }
     metrics = finite_metrics(known)
