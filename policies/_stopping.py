@@ -15,8 +15,10 @@ from policies._flight import Flight, Look
 
 #: so many standard errors above chance an accuracy is above it
 ABOVE_CHANCE_SE = 3.0
-#: an accuracy is at chance when it is so in so many looks in a row: a slow start is no failure
+#: a slow start is no failure: an accuracy is at chance when it is so in so many looks in a row, ...
 CHANCE_LOOKS = 2
+#: ... and this share of the steps is done, where their number is known
+CHANCE_FROM_SHARE = 0.5
 
 
 class Rule(Protocol):
@@ -91,6 +93,8 @@ class Broken:
         chance = flight.chance if self.chance is None else self.chance
         last = flight.pairs[-CHANCE_LOOKS:]
         if chance is None or not flight.n_eval or flight.now is None or len(last) < CHANCE_LOOKS:
+            return None
+        if flight.now[0].step < CHANCE_FROM_SHARE * (flight.max_steps or 0):
             return None
         high = chance + ABOVE_CHANCE_SE * math.sqrt(max(chance * (1 - chance), 0.0) / flight.n_eval)
         if not all(_is_between(ours.acc, high, theirs.acc) for ours, theirs in last):

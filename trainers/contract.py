@@ -126,7 +126,8 @@ class Evaluation:
     acc: float | None
     #: float32 [n_examples]: a score per example; None where the trainer has none
     scores: np.ndarray[Any, Any] | None = None
-    #: further named metrics; an objective may name one of them
+    #: further named metrics; an objective may name one of them. `chance`, the accuracy of a guess, lets a run
+    #: that merely guesses be stopped
     extra: Mapping[str, float] = field(default_factory=dict)
     #: examples in the evaluation set; taken from `scores` when those are given
     n_eval: int | None = None

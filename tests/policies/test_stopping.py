@@ -119,6 +119,8 @@ def test_a_guess_is_no_failure_where_the_baseline_guesses_too_or_nobody_knows_wh
     assert Broken().reason(flight(ours, chance=None)) is None
     assert Broken(chance=0.25).reason(flight(ours, chance=None)) is not None
     assert Broken(chance=0.1).reason(flight(ours)) is None
+    # curves cross: before half of the steps nothing is said
+    assert Broken().reason(flight(ours, max_steps=41)) is None
 
 
 def test_a_baseline_loss_of_zero_breaks_nobody() -> None:

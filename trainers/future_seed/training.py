@@ -183,6 +183,7 @@ class Run:
             "exact_solve": measured.exact_solve,
             "acc_se": measured.acc_se,
             "train_loss": train_loss,
+            "chance": 1.0 / self.prepared.task.n_value,
             **self.prepared.ceilings,
             **self._gates(),
         }
