@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -296,6 +298,15 @@ def test_a_hopeless_trial_is_pruned_from_half_of_its_steps_and_the_audit_tells_w
     study = study_of(lenient, BASE, lost, crossing, near)
     assert ends(study) == [("COMPLETE", 40)] * 4
     assert lenient.audit(study) == (2, 1)
+
+
+def test_the_study_of_the_documentation_can_be_made() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
+    block = re.search(r"^```python pruners\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    made: dict[str, Any] = {}
+    exec(block[1], made)
+    assert isinstance(made["study"].pruner, BrokenPruner)
 
 
 def test_the_pruners_are_no_policy() -> None:
