@@ -225,7 +225,9 @@ def _at_one_stage(
     stages = list(dict.fromkeys(run.stage for run in runs))
     if stage is None and len(stages) > 1:
         named = ", ".join(str(name) for name in stages)
-        raise UnfitRunsError(f"{source}: runs of several stages ({named}) are not compared; name one")
+        raise UnfitRunsError(
+            f"{source}: runs of several stages ({named}) are not compared; name one (--stage)"
+        )
     chosen = stage if stage is not None else (stages[0] if stages else None)
     return tuple(run for run in runs if run.stage == chosen), chosen
 

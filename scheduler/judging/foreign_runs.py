@@ -64,7 +64,9 @@ def runs_of(
             continue
         _add(growing, facts, row)
     if task is None and len(tasks) > 1:
-        raise UnfitRunsError(f"rows of several tasks ({', '.join(tasks)}) are not compared; name one")
+        raise UnfitRunsError(
+            f"rows of several tasks ({', '.join(tasks)}) are not compared; name one (--task)"
+        )
     if task is not None and tasks and task not in tasks:
         raise UnfitRunsError(f"no row of task {task!r}; tasks here: {', '.join(tasks)}")
     notes = tuple(f"{n} rows with status {status!r} are left out." for status, n in left_out.items())

@@ -202,7 +202,7 @@ def _verdict(
         return "NOT JUDGED", f"no {metric} on one of the two sides"
     least_baseline = min(_LEAST_BASELINE_RUNS, len(options.baseline_seeds))
     if main.baseline.n < least_baseline:
-        return "NOT JUDGED", f"{main.baseline.n} baseline runs give no sigma; at least {least_baseline} do"
+        return "NOT JUDGED", f"a baseline of N={main.baseline.n} gives no sigma; at least {least_baseline} do"
     if main.experiment.n < len(options.seeds):
         return "NOT JUDGED", f"{main.experiment.n} of {len(options.seeds)} runs of the experiment"
     if main.sigmas is None or main.strength is None:
@@ -233,7 +233,7 @@ def _warnings(
     if main.baseline.n < len(options.baseline_seeds):
         yield f"{main.baseline.n} of the {len(options.baseline_seeds)} baseline runs asked for."
     asked = {*options.seeds, *options.more_seeds}
-    others = [str(run.seed) for run in runs if run.seed not in asked]
+    others = [str(run.seed) for run in runs if run.seed is not None and run.seed not in asked]
     if others:
         yield f"Seeds {', '.join(others)} are not those of the protocol; they count like any."
     if main.baseline.n > 1 and main.experiment.n > 1:

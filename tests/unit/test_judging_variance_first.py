@@ -115,7 +115,7 @@ def test_the_chances_are_those_of_a_simulated_world_without_effects(sizes: tuple
 @pytest.mark.parametrize(
     ("baseline", "own", "reason"),
     [
-        (BASELINE[:3], [3.9, 3.9, 3.9], "3 baseline runs give no sigma; at least 4 do"),
+        (BASELINE[:3], [3.9, 3.9, 3.9], "a baseline of N=3 gives no sigma; at least 4 do"),
         (BASELINE, [3.0, 3.0], "2 of 3 runs of the experiment"),
         ((4.0,) * 5, [3.0, 3.1, 3.2], "every baseline run has the same val_loss; is it constant?"),
     ],
