@@ -38,15 +38,16 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
     ends = _extremes(task, attempt.intended) if likely is None else (likely,)
     if attempt.intended.budget["max_steps"] is None:
         ends = ends[:1]  # nobody knows how far it is; most variants are no better
-    first, *others = (_after_end(state, attempt.intended, value, limits) for value in ends)
+    if attempt.stop is not None:
+        ends = ends[:1]  # it has no value that counts
+    imagined = (_imagined_end(attempt, value) for value in ends)
+    first, *others = (_after_end(state, end, limits) for end in imagined)
     return first if all(other == first for other in others) else None
 
 
-def _after_end(
-    state: State, intended: facts.RunIntended, value: float, limits: Limits
-) -> facts.RunIntended | None:
-    """The run that follows if this one ends with `value`."""
-    state = fold(state, _imagined_end(intended, value))
+def _after_end(state: State, end: facts.RunFinished, limits: Limits) -> facts.RunIntended | None:
+    """The run that follows if the one in flight ends so."""
+    state = fold(state, end)
     for _ in range(MOST_DECISIONS):
         move = next_move(state, limits)
         if isinstance(move, Wait):
@@ -57,11 +58,15 @@ def _after_end(
     return None
 
 
-def _imagined_end(intended: facts.RunIntended, value: float) -> facts.RunFinished:
-    """A plain end. It tells no loss, so that no guard takes the imagined numbers for a leak."""
-    steps = intended.budget["max_steps"] or 1
-    result = {"status": "ok", "value": value, "steps": steps, "curve": [[steps, value]]}
-    return reported_end(intended, result)
+def _imagined_end(attempt: Attempt, value: float) -> facts.RunFinished:
+    """A plain end, or that of a run that was told to stop.
+
+    It tells no loss, so that no guard takes the imagined numbers for a leak.
+    """
+    steps = attempt.intended.budget["max_steps"] or 1
+    status = "ok" if attempt.stop is None else "pruned"
+    result = {"status": status, "value": value, "steps": steps, "curve": [[steps, value]]}
+    return reported_end(attempt.intended, result, stop=attempt.stop)
 
 
 def _likely_value(state: State, task: TaskState, attempt: Attempt) -> float | None:

@@ -67,7 +67,8 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
 
 def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, ...]:
     """Prepare the run that will most likely be next; give up one that no longer is."""
-    if not limits.prepare_ahead or not isinstance(event, facts.RunStarted | inputs.RunEvaluated):
+    telling = facts.RunStarted | facts.StopDecided | inputs.RunEvaluated
+    if not limits.prepare_ahead or not isinstance(event, telling):
         return ()
     predicted, spare = predicted_run(state, limits), state.live.spare
     if predicted is None or (spare is not None and spare.intended == predicted):
