@@ -48,6 +48,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/status_latency.py
 	$(BIN)/python benchmarks/handover.py
 	$(BIN)/python benchmarks/idle_daemon.py
+	$(BIN)/python benchmarks/policies/simulate.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from screen_confirm import ScreenConfirm
 from world import MEDIUM_SECONDS, QUICK_SECONDS, Declared, Floats, SimulatedRound
 
 from policies._distributions import t_upper_tail
@@ -14,6 +13,8 @@ from policies._distributions import t_upper_tail
 #: the threshold of hand-run searches, at quick and at medium
 HAND_MIN_DELTA_PP = 0.3
 SIGNIFICANT = 0.05
+#: one in so many goes on to the next rung
+ASHA_REDUCTION = 3
 Search = Callable[[SimulatedRound], Declared]
 
 
@@ -32,6 +33,20 @@ def by_hand_fair(seen: SimulatedRound) -> Declared:
     runs = len(better) + bool(better)
     seconds = QUICK_SECONDS * len(seen.effects) + MEDIUM_SECONDS * runs
     return Declared(winners=_at_least(gains, HAND_MIN_DELTA_PP), seconds=seconds)
+
+
+def asha_like(seen: SimulatedRound) -> Declared:
+    """One seed, halving by rank: the best third goes from quick to medium, and the best there is declared.
+
+    It must beat the medium baseline by as much as by hand; there is no test.
+    """
+    ranked = sorted(seen.variants, key=lambda row: -seen.quick[row, 0])
+    going_on = ranked[: max(1, len(ranked) // ASHA_REDUCTION)]
+    gains = {row: float(seen.medium[row, 0] - seen.medium[0, 0]) for row in going_on}
+    best = max(gains, key=lambda row: gains[row])
+    # rungs go on from where they paused; the baseline is needed at medium alone
+    seconds = QUICK_SECONDS * len(ranked) + (MEDIUM_SECONDS - QUICK_SECONDS) * len(going_on) + MEDIUM_SECONDS
+    return Declared(winners=_at_least({best: gains[best]}, HAND_MIN_DELTA_PP), seconds=seconds)
 
 
 def welch(seen: SimulatedRound) -> Declared:
@@ -59,18 +74,12 @@ def two_sigma(seen: SimulatedRound) -> Declared:
     return Declared(winners=winners, seconds=runs * MEDIUM_SECONDS)
 
 
-#: each makes a search that has seen nothing yet
-SEARCHES: Mapping[str, Callable[[], Search]] = {
-    "by hand (medium against the quick baseline)": lambda: by_hand,
-    "same, fair medium baseline": lambda: by_hand_fair,
-    "3 seeds for everything, Welch": lambda: welch,
-    "5 + 3 seeds, 2 sigma": lambda: two_sigma,
-    "screen_confirm, no continuation": ScreenConfirm,
-    "screen_confirm, quick continued": lambda: ScreenConfirm(is_continued=True),
-    "same, alpha .20": lambda: ScreenConfirm(is_continued=True, alpha=0.20),
-    "same, alpha .10, without a ledger": lambda: ScreenConfirm(is_continued=True, ledger=None),
-    "same, alpha .10, calibrated looks": lambda: ScreenConfirm(is_continued=True, is_calibrated=True),
-    "same, alpha .10, small evals capped": lambda: ScreenConfirm(is_continued=True, is_capped=True),
+SEARCHES: Mapping[str, Search] = {
+    "by hand (medium against the quick baseline)": by_hand,
+    "same, fair medium baseline": by_hand_fair,
+    "ASHA-like, best declared": asha_like,
+    "3 seeds for everything, Welch": welch,
+    "5 + 3 seeds, 2 sigma": two_sigma,
 }
 
 

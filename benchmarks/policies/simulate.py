@@ -4,115 +4,137 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).parents[1]))
 
-from searches import SEARCHES, Declared
+from driven import (
+    CONTINUED,
+    READINGS,
+    SUGGESTIVE_TOO,
+    UNCAPPED,
+    GrowingLedger,
+    Misstep,
+    PolicySearch,
+    Reading,
+)
+from named import policy_named
+from searches import SEARCHES
 from subject import heading
-from world import FALSE_WINNER_PP, MAIN, SCENARIOS, TRUE_WINNER_PP, SimulatedRound, World, rounds
+from tally import Tally, mean
+from world import MAIN, SCENARIOS, World, rounds
 
-#: of screen_confirm, quick continued, at alpha .10
+#: of the default policy, quick continued
 MAX_FALSE_SHARE = {MAIN.name: 0.03}
 MAX_FALSE_SHARE_ELSEWHERE = 0.06
 MAX_ROUNDS_WITH_A_FALSE_WINNER = 0.05
 MIN_WINNERS_PER_HOUR = 0.78
-JUDGED = "screen_confirm, quick continued"
+QUICK_ROUNDS, QUICK_SCENARIO_ROUNDS = 1500, 500
+FULL_ROUNDS = 12_000
 
 
-@dataclass(slots=True)
-class Tally:
-    """One search over many rounds, a row a round."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """A policy as the main table shows it."""
 
-    true: list[float] = field(default_factory=list)
-    false: list[float] = field(default_factory=list)
-    declared: list[float] = field(default_factory=list)
-    possible: list[float] = field(default_factory=list)
-    hours: list[float] = field(default_factory=list)
-    #: claimed minus true, and measured minus true, of every declared winner
-    overstated: list[float] = field(default_factory=list)
-    overstated_raw: list[float] = field(default_factory=list)
-
-    def add(self, seen: SimulatedRound, said: Declared) -> None:
-        effects = {row: float(seen.effects[row]) for row in said.winners}
-        self.true.append(sum(effect >= TRUE_WINNER_PP for effect in effects.values()))
-        self.false.append(sum(effect <= FALSE_WINNER_PP for effect in effects.values()))
-        self.declared.append(len(effects))
-        self.possible.append(float((seen.effects >= TRUE_WINNER_PP).sum()))
-        self.hours.append(said.seconds / 3600.0)
-        for row, effect in effects.items():
-            self.overstated.append(said.winners[row] - effect)
-            self.overstated_raw.append(said.raw.get(row, said.winners[row]) - effect)
+    #: as `policy_named` reads it
+    policy: str
+    has_ledger: bool = True
+    readings: tuple[Reading, ...] = (CONTINUED,)
+    #: those of the tables by world
+    readings_by_world: tuple[Reading, ...] = (CONTINUED, UNCAPPED)
 
     @property
-    def winners_per_hour(self) -> tuple[float, float]:
-        return ratio(self.true, self.hours)
-
-    @property
-    def recall(self) -> tuple[float, float]:
-        return ratio(self.true, self.possible)
-
-    @property
-    def false_share(self) -> tuple[float, float]:
-        return ratio(self.false, self.declared)
-
-    @property
-    def rounds_with_a_false_winner(self) -> tuple[float, float]:
-        return ratio([float(count > 0) for count in self.false], [1.0] * len(self.false))
-
-    @property
-    def rounds_with_a_winner(self) -> float:
-        return sum(count > 0 for count in self.declared) / len(self.declared)
+    def label(self) -> str:
+        return self.policy if self.has_ledger else f"{self.policy} without a ledger"
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
-    """The ratio of two totals over rounds, and its standard error; nan where there is nothing below."""
-    total = math.fsum(below)
-    if total == 0:
-        return math.nan, math.nan
-    value = math.fsum(above) / total
-    squares = math.fsum((a - value * b) ** 2 for a, b in zip(above, below, strict=True))
-    return value, math.sqrt(squares) / total
+DEFAULT = Contestant(policy="screen_confirm", readings=READINGS)
+CONTESTANTS = (
+    DEFAULT,
+    Contestant(policy="screen_confirm:alpha=0.2"),
+    Contestant(policy="screen_confirm", has_ledger=False),
+    Contestant(policy="screen_confirm:calibrated_looks=true"),
+    Contestant(policy="threshold:min_delta=0.3", readings=(SUGGESTIVE_TOO,)),
+)
 
 
-def simulated(world: World, count: int, seed: int, names: Sequence[str]) -> dict[str, Tally]:
-    """Every search over the same rounds, one after the other."""
-    tallies = {name: Tally() for name in names}
-    searches = {name: SEARCHES[name]() for name in names}
-    for seen in rounds(world, count, seed):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One contestant over the rounds of one world; without a contestant, the searches by hand."""
+
+    world: World
+    count: int
+    seed: int
+    contestant: Contestant | None = None
+    listed_seeds: int = 1
+
+
+def by_hand(cell: Cell) -> dict[str, Tally]:
+    """Every search by hand over the same rounds."""
+    tallies = {name: Tally() for name in SEARCHES}
+    for seen in rounds(cell.world, cell.count, cell.seed):
         for name, tally in tallies.items():
-            tally.add(seen, searches[name](seen))
+            tally.add(seen, SEARCHES[name](seen))
     return tallies
 
 
+def by_policy(cell: Cell) -> dict[Reading, Tally]:
+    """The contestant over the same rounds, one after the other, by each way to read its verdicts."""
+    assert cell.contestant is not None
+    search = PolicySearch(
+        policy=policy_named(cell.contestant.policy),
+        ledger=GrowingLedger() if cell.contestant.has_ledger else None,
+        listed_seeds=cell.listed_seeds,
+    )
+    tallies = {reading: Tally() for reading in READINGS}
+    for number, seen in enumerate(rounds(cell.world, cell.count, cell.seed)):
+        try:
+            said = search(seen)
+        except Misstep as error:
+            where = f"{cell.contestant.policy}, round {number} of the world {cell.world.name!r}"
+            raise Misstep(f"{where}: {error}") from error
+        for reading, tally in tallies.items():
+            tally.add(seen, said[reading])
+    return tallies
+
+
+HEAD = (
+    "| {0} | true winners / GPU-h | recall | false share | rounds with a false winner"
+    " | measured gain - truth, pp | told gain - truth, pp |\n|---|---|---|---|---|---|---|"
+)
+
+
 def table_row(name: str, tally: Tally) -> str:
-    cells = [
+    """A line of the table, standard errors in brackets."""
+    figures = [
         tally.winners_per_hour,
         tally.recall,
         tally.false_share,
         tally.rounds_with_a_false_winner,
     ]
-    gains = "-"
-    if tally.overstated:
-        shrunk = math.fsum(tally.overstated) / len(tally.overstated)
-        raw = math.fsum(tally.overstated_raw) / len(tally.overstated_raw)
-        gains = f"{raw:+.2f} / {shrunk:+.2f}"
-    numbers = [f"{value:.3f} ({error:.3f})" if not math.isnan(value) else "-" for value, error in cells]
-    return f"| {name} | {' | '.join(numbers)} | {gains} |"
+    gains = [mean(tally.overstated_raw), mean(tally.overstated)]
+    numbers = [_shown(*figure, ".3f") for figure in figures] + [_shown(*gain, "+.2f") for gain in gains]
+    return f"| {name} | {' | '.join(numbers)} |"
 
 
-HEAD = (
-    "| {0} | true winners / GPU-h | recall | false share | rounds with a false winner"
-    " | overstated by, pp (raw / told) |\n|---|---|---|---|---|---|"
-)
+def _shown(value: float, error: float, form: str) -> str:
+    return "-" if math.isnan(value) else f"{value:{form}} ({error:{form.lstrip('+')}})"
 
 
 def misses(world: World, tally: Tally) -> list[str]:
-    """The demands a search misses by more than two standard errors."""
+    """The demands a policy misses by more than two standard errors."""
+    if not math.fsum(tally.possible):
+        # where nothing can be found every winner is false; only how often there is one is a figure
+        often, error = tally.rounds_with_a_winner
+        is_missed = often - 2 * error > MAX_ROUNDS_WITH_A_FALSE_WINNER
+        return [f"{world.name}: {often:.3f} of the rounds declare a winner"] if is_missed else []
     share, share_error = tally.false_share
     often, often_error = tally.rounds_with_a_false_winner
     rate, rate_error = tally.winners_per_hour
@@ -126,36 +148,128 @@ def misses(world: World, tally: Tally) -> list[str]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """The tables of one command; cells are measured side by side, and shown in order."""
+
+    contestants: tuple[Contestant, ...]
+    #: those that are shown world by world, and whose misses count
+    judged: tuple[Contestant, ...]
+    worlds: tuple[World, ...]
+    rounds: int
+    scenario_rounds: int
+    seed: int
+    listed_seeds: int
+    jobs: int
+
+    def print(self) -> list[str]:
+        """Prints them. Returns what misses a demand."""
+        missed = []
+        with ProcessPoolExecutor(max_workers=self.jobs) as pool:
+            # the world of most variants takes longest, so that it must not be begun last
+            largest = [world for world in self.worlds if max(world.variants) > max(MAIN.variants)]
+            begun = {
+                (world, each): pool.submit(by_policy, self._cell(world, each))
+                for world in dict.fromkeys((*largest, *self.worlds))
+                for each in (self.contestants if world is MAIN else self.judged)
+            }
+            if MAIN in self.worlds:
+                hand = pool.submit(by_hand, self._cell(MAIN, None))
+                missed += self._print_main(hand, {each: begun[MAIN, each] for each in self.contestants})
+            for each in self.judged:
+                missed += self._print_worlds(
+                    each, {world: begun[world, each] for world in self.worlds if world is not MAIN}
+                )
+        return missed
+
+    def _print_main(
+        self, hand: Future[dict[str, Tally]], measured: Mapping[Contestant, Future[dict[Reading, Tally]]]
+    ) -> list[str]:
+        print(HEAD.format("search"), flush=True)
+        for name, tally in hand.result().items():
+            print(table_row(name, tally), flush=True)
+        for contestant, cell in measured.items():
+            for reading in contestant.readings:
+                print(table_row(f"{contestant.label}, {reading}", cell.result()[reading]), flush=True)
+        return [miss for each in self.judged for miss in misses(MAIN, measured[each].result()[CONTINUED])]
+
+    def _print_worlds(
+        self, contestant: Contestant, measured: Mapping[World, Future[dict[Reading, Tally]]]
+    ) -> list[str]:
+        for reading in contestant.readings_by_world if measured else ():
+            print(f"\n{HEAD.format(f'{contestant.label}, {reading}, by world')}", flush=True)
+            for world, cell in measured.items():
+                print(table_row(world.name, cell.result()[reading]), flush=True)
+        return [miss for world, cell in measured.items() for miss in misses(world, cell.result()[CONTINUED])]
+
+    def _cell(self, world: World, contestant: Contestant | None) -> Cell:
+        return Cell(
+            world=world,
+            count=self.rounds if world is MAIN else self.scenario_rounds,
+            seed=self.seed,
+            contestant=contestant,
+            listed_seeds=self.listed_seeds,
+        )
+
+
+def tables_asked(arguments: list[str] | None = None) -> Tables:
+    """The tables that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="NAME[:OPTION=VALUE,...]",
+        help="measure this policy; NAME may be the path of a policy file; repeatable",
+    )
+    parser.add_argument(
+        "--world",
+        action="append",
+        default=[],
+        choices=[world.name for world in SCENARIOS],
+        help="only this world; repeatable",
+    )
+    parser.add_argument("--full", action="store_true", help=f"{FULL_ROUNDS} rounds a cell")
+    parser.add_argument("--rounds", type=int, help=f"rounds in the main world ({QUICK_ROUNDS})")
+    parser.add_argument(
+        "--scenario-rounds", type=int, help=f"rounds in each scenario ({QUICK_SCENARIO_ROUNDS})"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--listed-seeds", type=int, default=1, help="seeds that a task lists, for policies that run all (1)"
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one a core)")
+    asked = parser.parse_args(arguments)
+    try:
+        for each in asked.policy:
+            policy_named(each)
+    except ValueError as error:
+        parser.error(str(error))
+    by_world = (CONTINUED, UNCAPPED, SUGGESTIVE_TOO)
+    named = tuple(
+        Contestant(policy=each, readings=READINGS, readings_by_world=by_world) for each in asked.policy
+    )
+    return Tables(
+        contestants=named or CONTESTANTS,
+        judged=named or (DEFAULT,),
+        worlds=tuple(world for world in SCENARIOS if not asked.world or world.name in asked.world),
+        rounds=asked.rounds or (FULL_ROUNDS if asked.full else QUICK_ROUNDS),
+        scenario_rounds=asked.scenario_rounds or (FULL_ROUNDS if asked.full else QUICK_SCENARIO_ROUNDS),
+        seed=asked.seed,
+        listed_seeds=asked.listed_seeds,
+        jobs=asked.jobs,
+    )
+
+
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=2000, help="rounds in the main world (2000)")
-    arguments.add_argument("--scenario-rounds", type=int, default=1000, help="rounds in each scenario (1000)")
-    arguments.add_argument("--seed", type=int, default=0)
-    asked = arguments.parse_args()
     begun = time.monotonic()
+    tables = tables_asked()
     print(heading())
-    print(HEAD.format("search"))
-    missed = []
-    for name, tally in simulated(MAIN, asked.rounds, asked.seed, list(SEARCHES)).items():
-        print(table_row(name, tally), flush=True)
-        missed += misses(MAIN, tally) if name == JUDGED else []
-    print(f"\n{HEAD.format(f'{JUDGED}, alpha .10, by world')}")
-    for world in SCENARIOS[1:]:
-        tally = simulated(world, asked.scenario_rounds, asked.seed, [JUDGED])[JUDGED]
-        print(table_row(world.name, tally), flush=True)
-        missed += misses(world, tally) if math.fsum(tally.possible) else false_alarms(world, tally)
-    print(f"\n{asked.rounds} and {asked.scenario_rounds} rounds, {time.monotonic() - begun:.0f} s")
+    missed = tables.print()
+    print(f"\n{tables.rounds} and {tables.scenario_rounds} rounds, {time.monotonic() - begun:.0f} s")
     for miss in missed:
         print(f"MISSED {miss}")
     return bool(missed)
-
-
-def false_alarms(world: World, tally: Tally) -> list[str]:
-    """Where nothing can be found, every winner is false; only how often that happens is a figure."""
-    often = tally.rounds_with_a_winner
-    error = math.sqrt(often * (1.0 - often) / len(tally.declared))
-    is_missed = often - 2 * error > MAX_ROUNDS_WITH_A_FALSE_WINNER
-    return [f"{world.name}: {often:.3f} of the rounds declare a winner"] if is_missed else []
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ QUICK_SECONDS = 100.0
 MEDIUM_SECONDS = 300.0
 #: a no-op is stopped at its first look, a fifth of the way
 NO_OP_SECONDS = 20.0
-#: seeds drawn for each config; no search here uses more
-SLOTS = 6
+#: seeds drawn for each config; a policy that asks for more is told so
+SLOTS = 10
 TRUE_WINNER_PP = 2.0
 FALSE_WINNER_PP = 0.0
 DISCORDANCE = 0.10
@@ -108,11 +108,11 @@ class SimulatedRound:
 class Declared:
     """What a search says, and what it cost."""
 
-    #: claimed gain in pp by row
-    winners: Mapping[int, float]
+    #: claimed gain in pp by row; None where a winner is named without one
+    winners: Mapping[int, float | None]
     seconds: float
     #: the gains as measured, where the claimed ones are shrunk
-    raw: Mapping[int, float] = field(default_factory=dict)
+    raw: Mapping[int, float | None] = field(default_factory=dict)
 
 
 def rounds(world: World, count: int, seed: int) -> Iterator[SimulatedRound]:
