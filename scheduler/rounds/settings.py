@@ -52,6 +52,10 @@ class Settings:
     heartbeat_timeout_seconds: float = 60.0
     #: whether the run predicted to be next is prepared on the CPU while one trains
     prepare_ahead: bool = True
+    #: whether a baseline that ran in an earlier round is taken from the ledger, and not run again
+    reuse_baselines: bool = True
+    #: one in so many reused runs is run anew and compared with what is stored; 0 for none
+    baseline_check_every: int = 0
     #: a run that is still preparing (imports, data, model) after this long is ended as hung
     prepare_timeout_seconds: float = 3600.0
     #: what an hour of this machine costs, for cost ledgers; 0 where nobody says
@@ -179,6 +183,8 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     # a worker is heard of every two seconds
     "heartbeat_timeout_seconds": _number(5.0, MAX_SECONDS),
     "prepare_ahead": _flag,
+    "reuse_baselines": _flag,
+    "baseline_check_every": _whole(0, 1_000_000),
     "prepare_timeout_seconds": _number(5.0, MAX_SECONDS),
     "cost_per_hour": _number(0.0, 1e6),
     "currency": _currency,

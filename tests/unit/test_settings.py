@@ -52,6 +52,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         network_backoff_seconds = 10
         environment = ["HF_HOME", "WANDB_API_KEY"]
         heartbeat_timeout_seconds = 120
+        reuse_baselines = false
+        baseline_check_every = 10
         cost_per_hour = 0.45
         currency = "EUR"
     """
@@ -70,6 +72,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         max_attempts=5,
         network_backoff_seconds=10.0,
         environment=("HF_HOME", "WANDB_API_KEY"),
+        reuse_baselines=False,
+        baseline_check_every=10,
         heartbeat_timeout_seconds=120.0,
         cost_per_hour=0.45,
         currency="EUR",
