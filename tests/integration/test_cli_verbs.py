@@ -293,11 +293,14 @@ class TestRebuild:
         paths = recorded.paths.round("night")
         assert schedctl("rebuild") == 0
         assert schedctl.out == f"{paths.summary_text}\n"
-        before = paths.summary_text.read_bytes(), paths.summary_markdown.read_bytes()
+        derived = (paths.summary_text, paths.summary_markdown, paths.report, recorded.paths.index)
+        before = [file.read_bytes() for file in derived]
         paths.summary_text.unlink()
         paths.summary_markdown.write_text("changed by hand")
+        paths.report.unlink()
+        recorded.paths.index.unlink()
         assert schedctl("rebuild", "night") == 0
-        assert (paths.summary_text.read_bytes(), paths.summary_markdown.read_bytes()) == before
+        assert [file.read_bytes() for file in derived] == before
         assert schedctl("rebuild", "nowhere") == 3
 
     def test_a_round_that_has_not_ended_has_no_summary_yet(self, schedctl: Called, recorded: Home) -> None:
