@@ -19,6 +19,7 @@ from scheduler.report.looks import LookRow, look_rows
 from scheduler.report.provenance import TaskProvenance, provenance
 from scheduler.report.reading import TaskReading, read_round
 from scheduler.report.side_labels import SideLabel
+from scheduler.report.stops import stop_counts
 from scheduler.report.templating import markup, preformatted, render
 from scheduler.report.text import (
     baseline_fields,
@@ -101,6 +102,7 @@ def render_page(history: History, attachments: Attachments, labels: Sequence[Sid
         advice=advice(reading, {task.reading.name: task.rows for task in tasks}),
         is_live=reading.outcome == "in progress",
         run_counts=run_counts(reading.totals),
+        stop_counts=stop_counts(reading.stops),
         time_counts=time_counts(reading.totals),
         device_figures=[*_timelines(timelines(history)), *_usage(attempts)],
         attempts=list(enumerate(attempts, start=1)),

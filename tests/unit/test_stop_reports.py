@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.world import make_round, play, task, watched
+from fakes.world import World, make_round, play, task, watched
 
 from scheduler.decide import facts
 from scheduler.decide.state import State
+from scheduler.effects.records import encode
+from scheduler.report.attachments import find_attachments
 from scheduler.report.lines import line_for
+from scheduler.report.load import load_history
+from scheduler.report.page import render_page
 from scheduler.report.reading import read_round
 from scheduler.report.stops import stop_counts
 from scheduler.report.summary import summary_markdown, summary_text
+from scheduler.rounds.paths import RoundPaths
 from scheduler.rounds.round import PolicyChoice
 
 ATTEMPT: dict[str, Any] = {
@@ -39,13 +45,17 @@ def outcome(intended: facts.RunIntended) -> dict[str, Any]:
     return watched(accs[-1], *seen)
 
 
-def state_with(audit_share: float) -> State:
+def world_with(audit_share: float) -> World:
     options = {
         "stops": ["noop", "hopeless"],
         "stop_options": {"hopeless": {"audit_share": audit_share}},
     }
     made = task(variants=("copy", "lost", "late"), policy=PolicyChoice(name="threshold", options=options))
-    return play(outcome, make_round(made)).state
+    return play(outcome, make_round(made))
+
+
+def state_with(audit_share: float) -> State:
+    return world_with(audit_share).state
 
 
 def test_a_stop_has_a_line_when_it_is_decided() -> None:
@@ -82,6 +92,15 @@ def test_the_summary_tells_how_many_audited_runs_came_up_to_the_baseline() -> No
     # `late` is behind at quick and at medium, and comes up both times; `lost` never does
     words = "1 by noop, audit: 2 of 3 runs that went on came up to the baseline (67 %)"
     assert f"\nstops: {words}\n" in summary_text(current)
+
+
+def test_the_page_of_the_round_counts_them_too(tmp_path: Path) -> None:
+    paths = RoundPaths(tmp_path)
+    of_round = [record for record in world_with(0.0).records if "round" in record]
+    lines = [encode({**record, "seq": number}) for number, record in enumerate(of_round, start=1)]
+    paths.records.write_bytes(b"".join(lines))
+    history = load_history(paths)
+    assert "Stops: 2 by hopeless, 1 by noop." in render_page(history, find_attachments(history, paths))
 
 
 @pytest.mark.parametrize("render", [summary_text, summary_markdown])
