@@ -149,6 +149,19 @@ def progress(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Pr
     return Progress(looks=looks, confirmed=confirmed, comparisons=last, by_look=tuple(by_look))
 
 
+def is_comparable(task: TaskRuns, name: str) -> bool:
+    """Whether the fresh runs that a candidate has so far can tell anything beside the baseline's.
+
+    One that failed cannot, nor one that the clock ended before any step that all of them were evaluated at.
+    """
+    ours = fresh(_at(task.variants[name], task.medium))
+    theirs = fresh(_at(task.baseline, task.medium))
+    if not all(run.is_usable for run in ours):
+        return False
+    is_cut_short = any(run.status == "timed_out" for run in (*ours, *theirs))
+    return not (ours and theirs and is_cut_short) or compare(task.objective, ours, theirs) is not None
+
+
 def evidence(
     task: TaskRuns, name: str, plan: LookPlan | None = None, failed: Collection[str] = ()
 ) -> Evidence:

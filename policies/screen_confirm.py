@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from policies._assessment import Progress, TaskRuns, evidence, progress, screened_variant
+from policies._assessment import Progress, TaskRuns, evidence, is_comparable, progress, screened_variant
 from policies._calibration import calibrated_share
 from policies._confirming import baseline_slots, candidate_slots
 from policies._ledger import Lesson, lesson_of
@@ -119,14 +119,19 @@ class _Search:
     policy: Policy
     view: TaskView
 
+    @functools.cached_property
+    def stages(self) -> tuple[str, ...]:
+        """`confirm` is medium on fresh seeds, and no stage of its own."""
+        return tuple(stage for stage in self.view.stages if stage != "confirm")
+
     @property
     def quick(self) -> str:
-        return self.view.stages[0]
+        return self.stages[0]
 
     @property
     def medium(self) -> str:
         """The stage that confirms; a task with one stage screens and confirms there."""
-        return self.view.stages[min(1, len(self.view.stages) - 1)]
+        return self.stages[min(1, len(self.stages) - 1)]
 
     @functools.cached_property
     def runs(self) -> TaskRuns:
@@ -166,14 +171,7 @@ class _Search:
     def failed(self) -> frozenset[str]:
         """Candidates that have a fresh run which can tell nothing, and never will."""
         candidates = self.plan.candidates if self.plan is not None else ()
-        return frozenset(
-            name
-            for name in candidates
-            if any(
-                run.stage == self.medium and run.slot > 0 and not run.is_usable
-                for run in self.view.variants[name]
-            )
-        )
+        return frozenset(name for name in candidates if not is_comparable(self.runs, name))
 
     @functools.cached_property
     def progress(self) -> Progress | None:
@@ -207,7 +205,7 @@ class _Search:
     def _listed_baselines(self) -> Step | None:
         """A task without variants measures: every listed seed, at every stage."""
         slots = tuple(range(self.view.listed_seeds))
-        runs = (self._missing(stage, BASELINE, slots) for stage in self.view.stages)
+        runs = (self._missing(stage, BASELINE, slots) for stage in self.stages)
         return next((run for run in runs if run is not None), None)
 
     def _screen(self) -> Step | None:
@@ -394,7 +392,7 @@ class _Search:
     def _long(self) -> Step | None:
         """Winners alone go on to the stages after medium, with a baseline of their own there."""
         winners = [name for name, verdict in self.view.verdicts.items() if verdict == "WINNER"]
-        for stage in self.view.stages[2:]:
+        for stage in self.stages[2:]:
             for name in winners:
                 if self.view.decided(name, stage) is not None:
                     continue
@@ -408,7 +406,7 @@ class _Search:
 
     def possible_runs(self) -> Iterator[PossibleRun]:
         if not self.view.variants:
-            for stage in self.view.stages:
+            for stage in self.stages:
                 for slot in range(self.view.listed_seeds):
                     yield from self._possible(stage, BASELINE, slot, 1.0)
             return
@@ -473,7 +471,7 @@ class _Search:
     def _possible_long(self) -> Iterator[PossibleRun]:
         winners = [name for name, verdict in self.view.verdicts.items() if verdict == "WINNER"]
         names = winners if len(self.view.verdicts) == len(self.view.variants) else ["(winner 1)"]
-        for stage in self.view.stages[2:]:
+        for stage in self.stages[2:]:
             chance = 1.0 if winners else CANDIDATE_CHANCES[0] / 2
             for name in (BASELINE, *names) if names else ():
                 yield from self._possible(stage, name, 1, chance)

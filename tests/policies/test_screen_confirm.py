@@ -238,6 +238,19 @@ def test_a_run_that_the_clock_ended_makes_no_winner() -> None:
     assert "clock" in verdict.reason
 
 
+def test_a_candidate_that_the_clock_ended_before_any_common_evaluation_holds_up_nobody() -> None:
+    def outcome(run: Run) -> Mapping[str, Any]:
+        found = scores(EFFECTS)(run)
+        is_slow = run.config == "good" and is_fresh(run)
+        step = 7 if is_slow else 10
+        return {**found, "curve": ((step, found["value"]),), "status": "timed_out" if is_slow else "ok"}
+
+    search = played(outcome)
+    assert search.verdicts["great"].name == "WINNER"
+    assert search.verdicts["good"].name in ("SUGGESTIVE", "INCONCLUSIVE")
+    assert sum(is_fresh(run) for run in search.of(Run) if run.config == "good") == 1
+
+
 def test_looks_are_those_that_were_declared() -> None:
     for looks in (1, 2, 3):
         search = played(scores({"good": 2.0}, seed=1), Policy(looks=looks))
