@@ -42,7 +42,7 @@ from scheduler.effects.status import StatusFile
 from scheduler.effects.surroundings import Surroundings
 from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Workers, become_subreaper
-from scheduler.report.lines import line_for, wait_line
+from scheduler.report.lines import line_for, wait_line, warning_lines
 from scheduler.rounds.errors import SettingsError
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.settings import Settings, load_settings
@@ -131,6 +131,8 @@ class Daemon:
             prepare_timeout_seconds=settings.prepare_timeout_seconds,
             prepare_ahead=settings.prepare_ahead,
             grace_seconds=settings.grace_seconds,
+            reuse_baselines=settings.reuse_baselines,
+            baseline_check_every=settings.baseline_check_every,
         )
         self._state = recovery.state
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -349,6 +351,8 @@ class Daemon:
         line = line_for(fact, self._state)
         if line is not None:
             self._log.line(line)
+        for warning in warning_lines(fact):
+            self._log.line(warning)
         self._state, actions = step(self._state, fact, self._limits)
         return actions
 

@@ -1,4 +1,4 @@
-"""What would a round do? Its runs in order, and how long they take at least and at most; nothing runs."""
+"""What would a round do, and what can it find? Its runs in order, their time, their power; nothing runs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Annotated
 
 import typer
 
+from policies._ledger import learnt
 from scheduler.cli.home import existing_home
 from scheduler.cli.reading import PROBLEMS, checked_spec
 from scheduler.decide.facts import RoundAccepted
+from scheduler.decide.floors import stored_baseline
 from scheduler.decide.forecast import Forecast, forecast_round, forecast_task, planned_runs
 from scheduler.decide.state import RoundState, State, TaskState, fold
-from scheduler.report.load import load_round
+from scheduler.report.load import load_home, load_round
 from scheduler.report.numbers import count, duration, duration_range
 from scheduler.report.printable import one_line
+from scheduler.report.prospects import Background, prospects
 from scheduler.report.text import task_description
 from scheduler.rounds.paths import HomePaths
+from scheduler.rounds.round import BASELINE
 
 
 def explain(
@@ -27,7 +31,7 @@ def explain(
     ],
     name: Annotated[str | None, typer.Option(help="The name of a spec from stdin.")] = None,
 ) -> None:
-    """Show what a round would run, in order, and its time.
+    """Show what a round would run, in order, its time, and what it can find.
 
     A file is a spec that need not be queued; a round is one the daemon has accepted.
     """
@@ -47,11 +51,11 @@ def explain(
         round_state = fold(State(), accepted).rounds[round_id]
     else:
         round_state = load_round(existing_home(home).round(round_or_file))
-    typer.echo("\n".join(explanation(round_state)))
+    typer.echo("\n".join(explanation(round_state, load_home(home))))
 
 
-def explanation(round_state: RoundState) -> Iterator[str]:
-    """The lines of `explain`."""
+def explanation(round_state: RoundState, known: State) -> Iterator[str]:
+    """The lines of `explain`; `known` is what the home knows from earlier rounds."""
     current = round_state.round
     title = f": {one_line(current.title)}" if current.title else ""
     yield f"{current.id}{title}"
@@ -63,7 +67,7 @@ def explanation(round_state: RoundState) -> Iterator[str]:
     yield from _figures(forecast_round(round_state))
     for task in round_state.tasks.values():
         yield ""
-        yield from _task(task)
+        yield from _task(task, known)
 
 
 def _figures(forecast: Forecast) -> Iterator[str]:
@@ -76,7 +80,7 @@ def _figures(forecast: Forecast) -> Iterator[str]:
     yield f"worst case: {duration(forecast.seconds_worst)}, with every run at its time budget"
 
 
-def _task(task: TaskState) -> Iterator[str]:
+def _task(task: TaskState, known: State) -> Iterator[str]:
     yield f"[{task.task.name}] {task_description(task.task)}"
     if task.parked is not None:
         yield f"  parked: {one_line(task.parked.reason)}; remedy: {one_line(task.parked.remedy)}"
@@ -90,10 +94,25 @@ def _task(task: TaskState) -> Iterator[str]:
             "  nothing of this task is cached across rounds: neither inputs nor a git checkout tell what"
             " it depends on"
         )
+    yield from (f"  {line}" for line in prospects(task.task, _background(task, known)))
     forecast = forecast_task(task)
     span = duration_range(forecast.seconds_least, forecast.seconds_most)
     yield f"  {forecast.runs_least} to {forecast.runs_most} runs, {span}, in this order:"
     yield from _table(task)
+
+
+def _background(task: TaskState, known: State) -> Background:
+    """What is known before the task runs; of one that has begun, the ledger as it was frozen then."""
+    objective = task.task.objective
+    lessons = tuple(known.lessons.values())
+    stored = [stored_baseline(known, task, stage.name) for stage in task.task.stages]
+    runs = [run for run in task.observations(BASELINE) if run.n_clusters or run.n_eval]
+    return Background(
+        ledger=task.begun.ledger if task.begun is not None else learnt(lessons, objective),
+        tasks=sum(each.unit == objective.unit and each.medium.df > 0 for each in lessons),
+        stored={each.stage: each.values for each in stored if each is not None},
+        examples=next((run.n_clusters or run.n_eval for run in reversed(runs)), None),
+    )
 
 
 def _batch_size(task: TaskState) -> str:

@@ -9,7 +9,9 @@ import typer
 from scheduler.cli.reading import PROBLEMS, checked_spec
 from scheduler.report.numbers import count
 from scheduler.report.printable import one_line
+from scheduler.report.prospects import warnings
 from scheduler.rounds.paths import HomePaths
+from scheduler.rounds.round import Round
 
 
 def validate(
@@ -19,7 +21,7 @@ def validate(
 ) -> None:
     """Check specs without queueing them.
 
-    Every problem is one line, with its place in the file.
+    Every problem is one line, with its place in the file. A warning does not keep a round out.
     """
     home: HomePaths = context.obj
     has_problems = False
@@ -34,5 +36,7 @@ def validate(
             f"{one_line(checked.file)}: sound: round {checked.spec['id']},"
             f" {count(len(tasks), 'task')}, {count(variants, 'variant')}"
         )
+        for task, limit in warnings(Round.from_json(checked.spec)):
+            typer.echo(f"{one_line(checked.file)}: warning: {limit} [task {task}]")
     if has_problems:
         raise typer.Exit(PROBLEMS)

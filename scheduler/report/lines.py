@@ -13,6 +13,8 @@ from scheduler.decide import facts
 from scheduler.decide.state import PROBE_STAGE, State
 from scheduler.report import numbers
 from scheduler.report.printable import first_line, one_line
+from scheduler.report.prospects import warnings
+from scheduler.rounds.round import Round
 
 
 def line_for(fact: facts.Fact, before: State) -> str | None:
@@ -26,6 +28,16 @@ def line_for(fact: facts.Fact, before: State) -> str | None:
     if isinstance(fact, facts.LedgerFact):
         return _ledger(fact, before)
     return _daemon(fact)
+
+
+def warning_lines(fact: facts.Fact) -> tuple[str, ...]:
+    """What a person should know of an accepted round before it runs, a line each."""
+    if not isinstance(fact, facts.RoundAccepted):
+        return ()
+    found = warnings(Round.from_json(fact.spec))
+    return tuple(
+        f"WARN task={task} {one_line(limit, limit=1000)} round={fact.round}" for task, limit in found
+    )
 
 
 def wait_line(reason: str) -> str:

@@ -43,6 +43,20 @@ def load_history(paths: RoundPaths) -> History:
     return History(state=next(iter(state.rounds.values())), moments=tuple(moments))
 
 
+def load_home(home: HomePaths) -> State:
+    """What outlives rounds, as far as the home has it: the ledger, and the devices of its last daemon.
+
+    The home need not exist. Raises CorruptRecordsError.
+    """
+    state = State()
+    for path, kind in ((home.journal, facts.DaemonStarted), (home.ledger, facts.LedgerFact)):
+        for record in read_records(path) if path.is_file() else ():
+            fact = from_record(record)
+            if isinstance(fact, kind):
+                state = fold(state, fact)
+    return state
+
+
 def round_ids(home: HomePaths) -> tuple[str, ...]:
     """Every round with records in the home, oldest records first."""
     folders = [path.parent for path in home.results.glob("*/records.jsonl")]

@@ -1,0 +1,162 @@
+"""A round says before it runs what it can find, in words that need no glossary."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes.world import make_round, ok, play, task
+
+from policies._assessment import Ledger
+from policies._variance import NoisePrior
+from policies.evidence import Objective
+from scheduler.cli.explain import explanation
+from scheduler.decide import facts
+from scheduler.decide.floors import stored_baseline
+from scheduler.decide.state import State, fold
+from scheduler.report.lines import warning_lines
+from scheduler.report.prospects import Background, prospects, warnings
+from scheduler.rounds.round import Budget, PolicyChoice, Stage, Task
+
+SCREENS = PolicyChoice(name="screen_confirm")
+
+
+def stages(examples: int | None, clusters: int | None = None) -> tuple[Stage, ...]:
+    return tuple(
+        Stage(
+            name=name,
+            budget=Budget(max_steps=steps, time_budget_sec=60.0),
+            examples=examples,
+            clusters=clusters,
+        )
+        for name, steps in (("quick", 10), ("medium", 40))
+    )
+
+
+def told(made: Task, background: Background | None = None) -> str:
+    return "\n".join(prospects(made, background or Background()))
+
+
+def test_a_round_that_cannot_find_what_it_looks_for_says_so_and_what_helps() -> None:
+    said = told(task(policy=SCREENS, stages=stages(5000)), Background(ledger=LEARNT, tasks=12))
+    assert "noise: sd 2.5 pp a run at quick and sd 2.0 pp a run at medium, measured on 12 tasks here" in said
+    assert "evaluation set: 5000 independent examples, which alone leave a delta uncertain by 0.45 pp" in said
+    assert "With 3 fresh seeds a candidate it finds effects of +" in said
+    assert "It looks for +1.0 pp, which takes" in said
+    assert "raise min_effect, raise looks (at most 5), or look for larger effects only" in said
+
+
+LEARNT = Ledger(quick=NoisePrior(sd=2.5, df=8.0), medium=NoisePrior(sd=2.0, df=8.0))
+QUIET = Ledger(quick=NoisePrior(sd=0.2, df=8.0), medium=NoisePrior(sd=0.1, df=8.0))
+
+
+def test_a_round_that_finds_what_it_looks_for_needs_no_remedy() -> None:
+    said = told(task(policy=SCREENS, stages=stages(50_000)), Background(ledger=QUIET, tasks=12))
+    assert "With 3 fresh seeds" in said
+    assert "It looks for" not in said
+
+
+def test_a_guess_is_called_one_and_measuring_is_the_first_remedy() -> None:
+    said = told(task(policy=SCREENS, stages=stages(5000)))
+    assert "a guess from other projects; `schedctl noise` measures it" in said
+    assert "measure the noise, which is a guess" in said
+
+
+def test_clusters_count_and_not_examples() -> None:
+    said = told(task(policy=SCREENS, stages=stages(1024, 48)))
+    assert "eval_limited: 48 independent examples leave a delta uncertain by 4.6 pp" in said
+    assert "use at least 250 examples, or a min_effect of 2.3 pp" in said
+
+
+def test_a_set_whose_size_nobody_knows_yet_is_said_to_be_unknown_until_a_run_told() -> None:
+    assert "of a size that only its first run tells" in told(task(policy=SCREENS))
+    assert "eval_limited: 48" in told(task(policy=SCREENS), Background(examples=48))
+
+
+def test_threshold_says_what_it_can_claim_and_how_often_nothing_passes() -> None:
+    said = told(task(stages=stages(5000)))
+    assert "its best verdict is SUGGESTIVE" in said
+    assert "a delta of 1 seed at medium differs from 0 by sd 2.4 pp where there is no effect at all" in said
+    assert "a variant without any effect reaches +0.3 pp at quick 46 times in 100" in said
+    assert "With 3 fresh" not in said
+
+
+def test_an_unknown_unit_is_measured_first() -> None:
+    nats = Objective(metric="loss", direction="minimize", unit="nat", min_effect=0.01)
+    said = told(task(policy=SCREENS, objective=nats))
+    assert "unknown in nat; `schedctl noise` measures it" in said
+    assert "what it can find is not known before its noise is" in said
+    assert "evaluation set" not in said
+
+
+def test_a_task_without_variants_looks_for_nothing() -> None:
+    said = told(task(policy=SCREENS, variants=(), stages=stages(48)))
+    assert "It looks for" not in said
+    assert "With 3" not in said
+
+
+def test_a_newcomer_reads_few_lines_a_task() -> None:
+    for policy in (SCREENS, PolicyChoice(name="threshold")):
+        assert len(told(task(policy=policy, stages=stages(1024, 48))).splitlines()) <= 5
+
+
+def test_acceptance_warns_of_tasks_that_cannot_decide_and_of_no_others() -> None:
+    made = make_round(
+        task("small", stages=stages(24)),
+        task("large", stages=stages(5000)),
+        task("unknown"),
+        task("measured", variants=(), stages=stages(24)),
+        task("loss", stages=stages(24), objective=Objective(metric="loss", unit="nat", min_effect=0.1)),
+    )
+    assert [name for name, _ in warnings(made)] == ["small"]
+    world = play(lambda intended: ok(0.5), made)
+    (accepted,) = (fact for fact in world.facts if isinstance(fact, facts.RoundAccepted))
+    (line,) = warning_lines(accepted)
+    assert line.startswith("WARN task=small eval_limited: 24 independent examples")
+    assert line.endswith("round=night")
+    assert warning_lines(facts.QueueResumed()) == ()
+
+
+def rerun(*, keeps: int) -> tuple[State, Any]:
+    """A home that has stored so many runs of the medium baseline, and the task in a new round."""
+    medium = (Stage(name="medium", budget=Budget(max_steps=40, time_budget_sec=60.0)),)
+    measured = task(variants=(), seeds=tuple(range(keeps)), stages=medium)
+    world = play(
+        lambda intended: ok(0.5 + 0.01 * intended.seed), make_round(measured, id="one"), make_round(id="two")
+    )
+    again = task(policy=SCREENS, stages=(stages(5000)[0], replace(medium[0], examples=5000)))
+    fact = facts.RoundAccepted(
+        round="three",
+        sha256="0",
+        file="three.toml",
+        suffix=".toml",
+        spec=make_round(again, id="three").to_json(),
+    )
+    return world.state, fold(State(), fact).rounds["three"]
+
+
+def test_stored_runs_of_the_baseline_are_found_by_stage_and_told() -> None:
+    known, round_state = rerun(keeps=5)
+    found = stored_baseline(known, round_state.tasks["sums"], "medium")
+    assert found is not None
+    assert found.values == {seed: pytest.approx(0.5 + 0.01 * seed) for seed in range(5)}
+    said = "\n".join(explanation(round_state, known))
+    assert "a run at medium, measured on 5 runs of this baseline" in said
+    assert "a run at quick, a guess from other projects" in said
+
+
+def test_a_batch_size_still_to_be_probed_is_looked_up_among_those_listed() -> None:
+    known, round_state = rerun(keeps=3)
+    listed = replace(round_state.tasks["sums"], task=replace(round_state.tasks["sums"].task, bsz=(64, 32)))
+    assert stored_baseline(known, listed, "medium") is None
+
+
+def test_a_spec_that_was_dropped_is_explained_like_one_that_was_accepted() -> None:
+    made = make_round(task(policy=SCREENS, stages=stages(1024, 48)))
+    state = fold(
+        State(), facts.RoundAccepted(round="night", sha256="", file="", suffix="", spec=made.to_json())
+    )
+    said = "\n".join(explanation(state.rounds["night"], State()))
+    assert "eval_limited: 48" in said
+    assert said.index("eval_limited") < said.index("in this order")
