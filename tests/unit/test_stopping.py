@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from fakes.world import World, checked, make_round, play, task, watched
+from fakes.world import Crash, World, checked, make_round, play, task, watched
 
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
@@ -81,6 +81,24 @@ def test_a_run_is_told_to_stop_once() -> None:
     world.start()
     world.give(checked(one(threshold(), "copy")))
     assert sum(isinstance(each, act.StopRun) for each in world.performed) == 1
+
+
+def test_a_stopped_run_that_ended_unheard_is_known_by_its_rule() -> None:
+    """The daemon dies after it told the run to stop; the run ends, and its result is found."""
+    made = one(threshold(), "copy")
+    unbroken = play(outcome_of(copy=BASELINE), made)
+    decided = next(i for i, fact in enumerate(unbroken.facts, 1) if isinstance(fact, facts.StopDecided))
+    world = World(outcome_of(copy=BASELINE), crash_after=decided)
+    world.start()
+    with pytest.raises(Crash):
+        world.give(checked(made))
+    attempt_id = stops(world)[0].attempt_id
+    world.published[attempt_id] = unbroken.published[attempt_id]
+    world.crash_after = None
+    world.start()
+    (end,) = ends(world, "copy")
+    assert (end.attempt, end.status, end.stopped_by, end.is_recovered) == (1, "pruned", "noop", True)
+    assert verdicts(world) == verdicts(unbroken)
 
 
 def test_further_seeds_of_a_no_op_do_not_run() -> None:
