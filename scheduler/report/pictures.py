@@ -7,6 +7,7 @@ that the page fills in; words are kept as text and take the page's typeface.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -147,7 +148,9 @@ def _settings() -> Iterator[None]:
     """Ours alone: what a person has set for matplotlib does not change the bytes."""
     from matplotlib import rc_context, rcdefaults, rcParams
 
-    with rc_context():
+    with rc_context(), warnings.catch_warnings():
+        # The page draws the words, in a typeface of its own.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         rcdefaults()
         rcParams.update(_SETTINGS)
         yield
