@@ -93,10 +93,12 @@ def _posterior(readings: tuple[Reading, ...], prior: EffectPrior) -> Posterior:
 
 def _sd(estimate: Estimate) -> float:
     """The standard error, wider by as much as its t is wider than that of the cold start."""
-    if estimate.df >= USUAL_DF:
-        return estimate.se
-    ratio = t_upper_quantile(0.05, max(estimate.df, 1.0)) / t_upper_quantile(0.05, USUAL_DF)
-    return estimate.se * ratio
+    return estimate.se if estimate.df >= USUAL_DF else estimate.se * _widening(max(estimate.df, 1.0))
+
+
+@functools.lru_cache(maxsize=256)
+def _widening(df: float) -> float:
+    return t_upper_quantile(0.05, df) / t_upper_quantile(0.05, USUAL_DF)
 
 
 @functools.cache

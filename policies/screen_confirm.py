@@ -213,7 +213,7 @@ class _Search:
         undecided = self._undecided
         if not undecided:
             return None
-        ran = list(itertools.takewhile(lambda name: self._missing(self.quick, name, (0,)) is None, undecided))
+        ran = list(itertools.takewhile(self._has_screened, undecided))
         # those before the last were asked when they were the last; once all ran, nobody is left unasked
         for name in ran[-1:] if len(ran) < len(undecided) else ran:
             weak = self._rule.why_weak(self.screened(name), self.view.ledger.effects)
@@ -225,6 +225,9 @@ class _Search:
         return self._missing(self.quick, BASELINE, slots) or self._missing(
             self.quick, undecided[len(ran)], (0,)
         )
+
+    def _has_screened(self, name: str) -> bool:
+        return bool(self.view.variants[name]) and self.view.run(self.quick, name, 0) is not None
 
     @functools.cached_property
     def _undecided(self) -> list[str]:
@@ -333,8 +336,9 @@ class _Search:
 
     def _confirm(self) -> Step | None:
         """The next fresh seed of the next look, one of each candidate in turn; or the look itself."""
-        if self.plan is None or self.view.looks_taken == self.plan.looks or self.progress is None:
-            return None
+        if self.plan is None or self.view.verdicts or self.view.looks_taken == self.plan.looks:
+            return None  # verdicts come after the last look
+        assert self.progress is not None
         looks = self.progress.looks
         if looks.taken > self.view.looks_taken:
             return self._look(self.view.looks_taken + 1)

@@ -22,7 +22,7 @@ OBJECTIVE = Objective()
 #: of a run, by stage in order
 SECONDS = {"quick": QUICK_SECONDS, "medium": MEDIUM_SECONDS}
 #: tasks that a ledger is fitted to, newest last; with all of them a fit would take longer with every round
-LATEST_LESSONS = 1000
+LATEST_LESSONS = 250
 #: by how many tasks a ledger grows between two fits
 GROWTH_BETWEEN_FITS = 1.25
 #: what a run shows, given the baseline's run of its stage and slot where that is over
