@@ -24,6 +24,23 @@ and optionally
     ENDS_ITSELF = False                              # True: the trainer ends by itself, at the time budget
                                                      # and at a stop too; max_steps is only passed on
 
+A trainer whose longer runs begin like its shorter ones can let them go on from there instead of training the
+same steps again. It then has all four of
+
+    def shared_steps(config, max_steps, longer) -> int: ...    # the steps that runs to `max_steps` and to
+                                                     # `longer` have in common, bit for bit, from the first
+                                                     # on; 0 where the schedule depends on the budget
+    def save(state, folder) -> None: ...             # writes a state into an empty folder
+    def load(folder) -> State: ...                   # and reads it
+    def resume(prepared, state) -> Prepared: ...     # CPU only: `train` then begins after the state's step,
+                                                     # and leaves the state as it is
+
+and its `train` gives `context.keep` its state after step `context.keep_step`, before it yields the evaluation
+of that step. A state is a copy, in main memory, of all that later steps depend on: weights, optimizer, random
+generators, the place in the data. From then on a resumed run yields the same evaluations at the same steps as
+one that was never interrupted. What a checkpoint is worth is never taken on trust: one that does not fit is
+left alone, and the run begins with its first step.
+
 `fingerprint` may depend on protocol fields only. All functions run with the home as the working directory, so
 that relative paths mean the same in every process. A trainer contains no scheduling: it yields an evaluation
 at each fixed point, and the worker owns the budget, the stop and the files.
@@ -108,6 +125,10 @@ class Context:
     #: True once the run should end before its time. The worker sees to it at every evaluation; only a trainer
     #: that waits for another program has to ask
     is_stopping: Callable[[], bool] = field(default=lambda: False, compare=False)
+    #: the step after which the trainer gives its state to `keep`; None where nobody wants it
+    keep_step: int | None = None
+    #: holds a state, for a longer run to go on from it
+    keep: Callable[[Any], None] = field(default=lambda state: None, compare=False)
 
     def in_run(self, run_dir: Path) -> Context:
         """The same surroundings, now that the run has its folder."""

@@ -17,7 +17,7 @@ IMPORTS_WITHOUT_TORCH = """
 import sys
 import trainers.future_seed as trainer
 config = trainer.Config(task="rightcopy", gate="head")
-trainer.fingerprint(config), trainer.cost(config)
+trainer.fingerprint(config), trainer.cost(config), trainer.shared_steps(config, 10, 20)
 print(sorted({"torch", "numpy"} & set(sys.modules)))
 """
 
@@ -41,6 +41,8 @@ def test_the_trainer_is_imported_and_validates_without_torch_and_numpy():
         ({"task": "middlematch", "length": 2}, "length = 2 leaves no name between two others"),
         ({"gate": "scalar", "n_layer": 1, "layer_start": 0}, "n_layer = 1 leaves no layer to seed"),
         ({"betas": [0.9, 1.0]}, "betas = [0.9, 1.0] must both lie in 0 <= beta < 1"),
+        ({"decay_share": 0.1}, "decay_share = 0.1 has no effect on lr_schedule = 'cosine': remove it"),
+        ({"lr_schedule": "wsd", "decay_share": 1.0}, "less than 1"),
         ({"gate": "vector"}, "'none', 'scalar', 'head' or 'input'"),
         ({"side": 5}, "4 or 9"),
         ({"masked": 0}, "greater than or equal to 1"),

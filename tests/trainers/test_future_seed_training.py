@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 from trainers.contract import BadArgumentsError, Context, DataError  # noqa: E402
 from trainers.future_seed import Config, full_step, prepare, train  # noqa: E402
 from trainers.future_seed.measure import clustered_standard_error  # noqa: E402
-from trainers.future_seed.optimizer import learning_rate_factor, make_optimizer  # noqa: E402
+from trainers.future_seed.optimizer import make_optimizer  # noqa: E402
+from trainers.future_seed.schedule import learning_rate_factor, shared_steps, stable_steps  # noqa: E402
 from trainers.future_seed.training import Run, evaluation_points, reproducibly  # noqa: E402
 
 
@@ -209,6 +210,39 @@ def test_a_constant_learning_rate_does_not_depend_on_the_budget():
     assert long[-1] == 1.0
 
 
+def test_wsd_is_constant_and_then_falls_to_a_tenth_at_the_last_step():
+    config = Config(lr_schedule="wsd", decay_share=0.25)
+    factors = [learning_rate_factor(config, step, 120) for step in range(1, 121)]
+    assert factors[:20] == [learning_rate_factor(Config(), step, 120) for step in range(1, 21)]
+    assert set(factors[19:90]) == {1.0}
+    assert all(x > y for x, y in pairwise(factors[89:]))
+    assert factors[104] == pytest.approx(0.55)
+    assert factors[119] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "wsd"])
+@pytest.mark.parametrize(("budget", "longer"), [(1, 2), (5, 5), (30, 31), (150, 600), (600, 150)])
+def test_shared_steps_have_the_same_learning_rate_whatever_the_budget(schedule, budget, longer):
+    config = Config(lr_schedule=schedule)
+    shared = shared_steps(config, budget, longer)
+    assert shared <= min(budget, longer)
+    for step in range(1, shared + 1):
+        assert learning_rate_factor(config, step, budget) == learning_rate_factor(config, step, longer)
+
+
+def test_how_many_steps_are_shared_depends_on_the_schedule():
+    assert shared_steps(Config(), 150, 600) == 0
+    assert shared_steps(Config(lr_schedule="constant"), 150, 600) == 150
+    assert shared_steps(Config(lr_schedule="wsd"), 150, 600) == 120
+    assert shared_steps(Config(lr_schedule="wsd", decay_share=0.1), 150, 600) == 135
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.99])
+def test_a_larger_budget_never_decays_earlier(share):
+    config = Config(lr_schedule="wsd", decay_share=share)
+    assert all(stable_steps(config, n) <= stable_steps(config, n + 1) < n + 1 for n in range(1, 400))
+
+
 def test_without_a_warm_up_the_first_step_has_the_full_rate():
     assert learning_rate_factor(Config(warmup=0, lr_schedule="constant"), 1, 10) == 1.0
 
@@ -270,9 +304,9 @@ def test_on_cuda_the_same_seed_gives_the_same_bits_in_the_wy_form(tmp_path):
 
 
 def evaluation_batches(run, here):
-    from trainers.future_seed.batches import training_batches
+    from trainers.future_seed.batches import TrainingBatches
 
-    return islice(training_batches(run.prepared.task, seed=here.seed, bsz=here.bsz), 3)
+    return islice(TrainingBatches(run.prepared.task, seed=here.seed, bsz=here.bsz), 3)
 
 
 def test_the_process_environment_is_left_alone_on_the_cpu(tmp_path, monkeypatch):

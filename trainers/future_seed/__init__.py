@@ -7,15 +7,31 @@ nor numpy; preparing and training do.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainers.contract import Context, Evaluation
 from trainers.future_seed.config import N_EVAL, Config, fingerprint
+from trainers.future_seed.schedule import shared_steps
 
 if TYPE_CHECKING:
+    from trainers.future_seed.resumption import TrainingState
     from trainers.future_seed.training import Prepared
 
-__all__ = ["DISTRIBUTIONS", "Config", "cost", "examples", "fingerprint", "full_step", "prepare", "train"]
+__all__ = [
+    "DISTRIBUTIONS",
+    "Config",
+    "cost",
+    "examples",
+    "fingerprint",
+    "full_step",
+    "load",
+    "prepare",
+    "resume",
+    "save",
+    "shared_steps",
+    "train",
+]
 
 #: numpy makes the examples; the recurrence on CUDA is flash-linear-attention's where it is installed
 DISTRIBUTIONS = ("torch", "numpy", "flash-linear-attention")
@@ -46,6 +62,27 @@ def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
     from trainers.future_seed import training
 
     return training.train(prepared, context)
+
+
+def save(state: TrainingState, folder: Path) -> None:
+    """Write a state that `train` gave to be kept into `folder`."""
+    from trainers.future_seed import resumption
+
+    resumption.save(state, folder)
+
+
+def load(folder: Path) -> TrainingState:
+    """The state that `save` wrote."""
+    from trainers.future_seed import resumption
+
+    return resumption.load(folder)
+
+
+def resume(prepared: Prepared, state: TrainingState) -> Prepared:
+    """`prepared`, for `train` to go on from `state`. Leaves `state` as it is."""
+    from trainers.future_seed import training
+
+    return training.resume(prepared, state)
 
 
 def full_step(config: Config, context: Context) -> None:

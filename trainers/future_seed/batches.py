@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,11 +34,28 @@ class Batch:
             yield Batch(tokens=tokens, masked=masked)
 
 
-def training_batches(task: Task, *, seed: int, bsz: int) -> Iterator[Batch]:
+class TrainingBatches:
     """An endless stream of fresh examples. The same seed gives the same stream, whatever the variant."""
-    generator = np.random.default_rng([seed, DATA_STREAM])
-    while True:
-        yield as_batch(task.draw(generator, bsz, held_out=False))
+
+    def __init__(self, task: Task, *, seed: int, bsz: int) -> None:
+        self._task = task
+        self._bsz = bsz
+        self._generator = np.random.default_rng([seed, DATA_STREAM])
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        return as_batch(self._task.draw(self._generator, self._bsz, held_out=False))
+
+    @property
+    def position(self) -> Mapping[str, Any]:
+        """Where the stream is: one of the same task and batch size that is put there gives the same rest."""
+        return self._generator.bit_generator.state
+
+    @position.setter
+    def position(self, position: Mapping[str, Any]) -> None:
+        self._generator.bit_generator.state = position
 
 
 def as_batch(examples: Examples) -> Batch:

@@ -116,8 +116,13 @@ class Config(TrainerConfig):
     betas: tuple[float, float] = Field((0.9, 0.98), description="decay of AdamW's two averages, per step")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's, on matrices only")
     warmup: int = Field(20, ge=0, description="steps of linear warm-up")
-    lr_schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="after the warm-up; cosine falls to 10 % of lr at max_steps"
+    lr_schedule: Literal["cosine", "constant", "wsd"] = Field(
+        "cosine",
+        description="after the warm-up; cosine falls to 10 % of lr at max_steps; wsd is constant and falls over "
+        "the last decay_share of max_steps; with wsd and constant a longer run goes on from a shorter one",
+    )
+    decay_share: float = Field(
+        0.2, gt=0, lt=1, description="wsd: share of max_steps, at the end, over which the learning rate falls"
     )
     clip_grad: float = Field(1.0, gt=0, description="largest norm of the gradient over all parameters")
 
@@ -190,6 +195,11 @@ class Config(TrainerConfig):
             problems.append("n_layer = 1 leaves no layer to seed: at least 2, or gate = 'none'")
         if not all(0 <= beta < 1 for beta in self.betas):
             problems.append(f"betas = {list(self.betas)} must both lie in 0 <= beta < 1")
+        if self.lr_schedule != "wsd" and self.decay_share != type(self).model_fields["decay_share"].default:
+            problems.append(
+                f"decay_share = {self.decay_share} has no effect on "
+                f"lr_schedule = {self.lr_schedule!r}: remove it"
+            )
         return problems
 
 

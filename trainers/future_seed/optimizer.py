@@ -1,8 +1,6 @@
-"""How fast does each kind of parameter learn, and when?"""
+"""How fast does each kind of parameter learn?"""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import nn
@@ -12,9 +10,6 @@ from trainers.future_seed.model import Rwkv7
 
 #: alpha's peak learning rate over lr, where `alpha_lr` is None
 ALPHA_LR_FACTOR = 3.0
-
-#: what is left of the learning rate at the end of a cosine schedule
-COSINE_FLOOR = 0.1
 
 
 def make_optimizer(model: Rwkv7, config: Config) -> torch.optim.AdamW:
@@ -50,13 +45,3 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Each group gets its peak times `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
-
-
-def learning_rate_factor(config: Config, step: int, max_steps: int) -> float:
-    """The share of the peak learning rate at `step`, counted from 1."""
-    if step <= config.warmup:
-        return step / config.warmup
-    if config.lr_schedule == "constant":
-        return 1.0
-    progress = (step - config.warmup) / (max_steps - config.warmup)
-    return COSINE_FLOOR + (1 - COSINE_FLOOR) * (1 + math.cos(math.pi * progress)) / 2

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from trainers.contract import BadArgumentsError, Context, Evaluation
-from trainers.future_seed.batches import Batch, training_batches
+from trainers.future_seed.batches import Batch, TrainingBatches
 from trainers.future_seed.config import N_EVAL, Config
 from trainers.future_seed.initial import initialise
 from trainers.future_seed.kernel import choose_kernel
 from trainers.future_seed.layouts import Layout
 from trainers.future_seed.measure import ceilings, masked_loss, measure
 from trainers.future_seed.model import ModelShape, Rwkv7
-from trainers.future_seed.optimizer import learning_rate_factor, make_optimizer, set_learning_rates
+from trainers.future_seed.optimizer import make_optimizer, set_learning_rates
+from trainers.future_seed.resumption import TrainingState, on_the_cpu
+from trainers.future_seed.schedule import learning_rate_factor
 from trainers.future_seed.seeding import FutureSeed
 from trainers.future_seed.tasks import Examples, Task, count_clusters, evaluation_set, make_task
 
@@ -43,6 +45,8 @@ class Prepared:
     examples: Examples
     #: the best that any model can reach, by name, where it is known
     ceilings: Mapping[str, float]
+    #: where training goes on; None at the beginning
+    start: TrainingState | None = None
 
 
 def prepare(config: Config, context: Context) -> Prepared:
@@ -93,21 +97,27 @@ def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
     points = evaluation_points(max_steps, context.eval_every)
     with reproducibly(context):
         run = Run(prepared, context)
-        batches = training_batches(prepared.task, seed=context.seed, bsz=context.bsz or BSZ)
-        for step in range(1, max_steps + 1):
-            factor = learning_rate_factor(prepared.config, step, max_steps)
-            run.step(next(batches), factor)
+        for step in range(run.steps_done + 1, max_steps + 1):
+            run.step(next(run.batches), learning_rate_factor(prepared.config, step, max_steps))
+            if step == context.keep_step:
+                context.keep(run.state())
             if step in points:
-                yield run.evaluation(step)
+                since = max((point for point in points if point < step), default=0)
+                yield run.evaluation(step, since=since)
+
+
+def resume(prepared: Prepared, state: TrainingState) -> Prepared:
+    """What training goes on with, so that it ends in the bits of a run that never stopped."""
+    prepared.model.load_state_dict(state.model)
+    return replace(prepared, start=state)
 
 
 def full_step(config: Config, context: Context) -> None:
     """A step and an evaluation, as in a run; raises what they raise."""
     prepared = prepare(config, context)
-    batches = training_batches(prepared.task, seed=context.seed, bsz=context.bsz or BSZ)
     with reproducibly(context):
         run = Run(prepared, context)
-        run.step(next(batches), 1.0)
+        run.step(next(run.batches), 1.0)
         run.evaluation(1)
 
 
@@ -156,7 +166,13 @@ class Run:
         self.model.kernel, why = choose_kernel(self.device, self.dtype, self.config.head_size)
         print(f"kernel {self.model.kernel}: {why}", flush=True)
         self.optimizer = prepared.optimizer
+        self.batches = TrainingBatches(prepared.task, seed=context.seed, bsz=context.bsz or BSZ)
+        #: of steps that no evaluation has asked for yet
         self.losses: list[Tensor] = []
+        #: of the steps before those, from the first one on
+        self.earlier_losses = torch.empty(0, device=self.device)
+        if prepared.start is not None:
+            self._go_on_from(prepared.start)
 
     def step(self, batch: Batch, factor: float) -> None:
         """One step of the optimizer at `factor` times the peak learning rates."""
@@ -174,11 +190,41 @@ class Run:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self.prepared.layout.logits(self.model, batch)
 
-    def evaluation(self, step: int) -> Evaluation:
-        """The state of the run after `step` steps, on the frozen evaluation set."""
+    @property
+    def steps_done(self) -> int:
+        return len(self.earlier_losses) + len(self.losses)
+
+    def state(self) -> TrainingState:
+        """All that the steps to come depend on, as a copy."""
+        return TrainingState(
+            step=self.steps_done,
+            model=on_the_cpu(self.model.state_dict()),
+            optimizer=on_the_cpu(self.optimizer.state_dict()),
+            position=dict(self.batches.position),
+            losses=on_the_cpu(self._all_losses()),
+        )
+
+    def _go_on_from(self, start: TrainingState) -> None:
+        # A copy, because the optimizer would go on to train in the tensors that it is given.
+        self.optimizer.load_state_dict(on_the_cpu(start.optimizer))
+        self.batches.position = start.position
+        self.earlier_losses = start.losses.to(self.device)
+
+    def _all_losses(self) -> Tensor:
+        """Of every step done, those before the run went on from another's state included."""
+        if self.losses:
+            self.earlier_losses = torch.cat((self.earlier_losses, torch.stack(self.losses)))
+            self.losses.clear()
+        return self.earlier_losses
+
+    def evaluation(self, step: int, *, since: int = 0) -> Evaluation:
+        """The state of the run after `step` steps, on the frozen evaluation set.
+
+        `since` is the step of the evaluation before, in a run that was never interrupted.
+        """
         measured = measure(self.logits, self.prepared.examples, self.device)
-        train_loss = float(torch.stack(self.losses).mean())
-        self.losses.clear()
+        # Copied out of the whole: how a mean is rounded must not depend on where in memory it begins.
+        train_loss = float(self._all_losses()[since:step].clone().mean())
         extra = {
             "exact_solve": measured.exact_solve,
             "acc_se": measured.acc_se,

@@ -1,0 +1,125 @@
+"""Does a run that goes on from another's state end in the same bits as one that was never interrupted?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from trainers.contract import Context  # noqa: E402
+from trainers.future_seed import Config, load, prepare, resume, save, shared_steps, train  # noqa: E402
+
+TINY = {"d_model": 8, "head_size": 4, "n_layer": 2, "warmup": 4}
+
+
+def context(tmp_path, **changes):
+    values = {
+        "seed": 3,
+        "stage": "quick",
+        "max_steps": 15,
+        "time_budget_sec": 60.0,
+        "eval_every": 4,
+        "n_eval": 32,
+        "bsz": 8,
+        "device": "cpu",
+        "threads": 1,
+        "cache_dir": tmp_path / "cache",
+        "run_dir": tmp_path,
+    }
+    return Context(**{**values, **changes})
+
+
+def trained(config, here, state=None):
+    """The evaluations of a run and the state at its end."""
+    ends = []
+    prepared = prepare(config, here)
+    if state is not None:
+        prepared = resume(prepared, state)
+    here = replace(here, keep_step=here.keep_step or here.max_steps, keep=ends.append)
+    found = list(train(prepared, here))
+    (end,) = ends
+    return found, end
+
+
+def same(one, other):
+    """Equal bits, all the way down."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def assert_same_state(one, other):
+    for name in one.__slots__:
+        assert same(getattr(one, name), getattr(other, name)), name
+
+
+def assert_same_evaluations(found, expected):
+    assert [e.step for e in found] == [e.step for e in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.loss, one.acc, one.extra) == (other.loss, other.acc, other.extra)
+        assert np.array_equal(one.scores, other.scores)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ({"lr_schedule": "constant"}, 15),
+        ({"lr_schedule": "wsd"}, 12),
+        ({"lr_schedule": "wsd", "gate": "head", "norm": True, "clip": 1.0, "decay_share": 0.5}, 7),
+        ({"lr_schedule": "constant", "gate": "input", "layout": "prompt"}, 15),
+        ({"lr_schedule": "wsd", "task": "kvsort", "length": 3, "gate": "scalar"}, 12),
+        ({"lr_schedule": "wsd", "side": 9, "masked": 28}, 12),
+        ({"lr_schedule": "constant", "precision": "bfloat16", "gate": "scalar", "alpha_lr": 0.0}, 15),
+    ],
+    ids=str,
+)
+def test_forty_steps_are_the_same_bits_with_and_without_a_break(tmp_path, arguments, kept):
+    config = Config(**TINY, **arguments)
+    assert shared_steps(config, 15, 40) == kept
+    long = context(tmp_path, stage="medium", max_steps=40, eval_every=6)
+    straight, straight_end = trained(config, long)
+
+    short, state = trained(config, context(tmp_path, keep_step=kept))
+    assert [e.step for e in short] == [4, 8, 12, 15]
+    assert state.step == kept
+    save(state, tmp_path)
+    continued, continued_end = trained(config, long, load(tmp_path))
+
+    assert continued[0].step == (12 if kept < 12 else 18)
+    assert_same_evaluations(continued, [e for e in straight if e.step > kept])
+    assert_same_state(continued_end, straight_end)
+
+
+def test_a_state_may_be_handed_on_twice(tmp_path):
+    config = Config(**TINY, lr_schedule="wsd")
+    long = context(tmp_path, max_steps=60)
+    straight, straight_end = trained(config, long)
+    state = None
+    for steps, kept in ((10, 8), (30, 24)):
+        _, state = trained(config, context(tmp_path, max_steps=steps, keep_step=kept), state)
+        assert state.step == kept
+    continued, continued_end = trained(config, long, state)
+    assert_same_evaluations(continued, [e for e in straight if e.step > 24])
+    assert_same_state(continued_end, straight_end)
+
+
+def test_a_state_is_left_as_it_is_by_the_run_that_gave_it_and_the_one_that_goes_on(tmp_path):
+    config = Config(**TINY, lr_schedule="wsd", gate="scalar")
+    _, state = trained(config, context(tmp_path, keep_step=12))
+    save(state, tmp_path)
+    trained(config, context(tmp_path, max_steps=40), state)
+    assert_same_state(state, load(tmp_path))
+
+
+def test_being_asked_for_the_state_changes_nothing_about_a_run(tmp_path):
+    config, here = Config(**TINY), context(tmp_path)
+    alone = list(train(prepare(config, here), here))
+    watched, _ = trained(config, context(tmp_path, keep_step=7))
+    assert_same_evaluations(watched, alone)
