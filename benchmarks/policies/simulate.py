@@ -166,6 +166,7 @@ class Tables:
         """Prints them. Returns what misses a demand."""
         missed = []
         with ProcessPoolExecutor(max_workers=self.jobs) as pool:
+            hand = pool.submit(by_hand, self._cell(MAIN, None)) if MAIN in self.worlds else None
             # the world of most variants takes longest, so that it must not be begun last
             largest = [world for world in self.worlds if max(world.variants) > max(MAIN.variants)]
             begun = {
@@ -173,8 +174,7 @@ class Tables:
                 for world in dict.fromkeys((*largest, *self.worlds))
                 for each in (self.contestants if world is MAIN else self.judged)
             }
-            if MAIN in self.worlds:
-                hand = pool.submit(by_hand, self._cell(MAIN, None))
+            if hand is not None:
                 missed += self._print_main(hand, {each: begun[MAIN, each] for each in self.contestants})
             for each in self.judged:
                 missed += self._print_worlds(
