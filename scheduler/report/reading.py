@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.evidence import Objective
@@ -23,8 +23,9 @@ from scheduler.rounds.round import BASELINE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineReading:
-    """The baseline at one stage, over its seeds."""
+    """The baseline at one stage, over its seeds: those that select, or the fresh ones that judge."""
 
+    #: `medium`, or `medium, fresh seeds`
     stage: str
     #: mean of the objective's metric, raw
     value: float
@@ -131,17 +132,25 @@ def read_task(task: TaskState) -> TaskReading:
 def _baselines(task: TaskState) -> Iterator[BaselineReading]:
     for stage in task.task.stages:
         runs = runs_at(task, stage.name, BASELINE)
-        if runs:
-            values = [run.value for run in runs if run.value is not None]
-            yield BaselineReading(
-                stage=stage.name,
-                value=statistics.fmean(values),
-                loss=_mean_loss(task, runs),
-                sd=statistics.stdev(values) if len(values) > 1 else None,
-                seeds=tuple(run.seed for run in runs),
-                bsz=runs[-1].bsz,
-                n_eval=runs[-1].n_eval,
-            )
+        # What selected and what judged are never told as one, once there are candidates.
+        judging = [run for run in runs if run.slot > 0] if task.confirm_set is not None else []
+        selecting = [run for run in runs if run not in judging]
+        for name, part in ((stage.name, selecting), (f"{stage.name}, fresh seeds", judging)):
+            if part:
+                yield _baseline(task, name, part)
+
+
+def _baseline(task: TaskState, name: str, runs: Sequence[facts.RunFinished]) -> BaselineReading:
+    values = [run.value for run in runs if run.value is not None]
+    return BaselineReading(
+        stage=name,
+        value=statistics.fmean(values),
+        loss=_mean_loss(task, runs),
+        sd=statistics.stdev(values) if len(values) > 1 else None,
+        seeds=tuple(run.seed for run in runs),
+        bsz=runs[-1].bsz,
+        n_eval=runs[-1].n_eval,
+    )
 
 
 def _variants(task: TaskState, stage: str, kind: type[facts.VariantFact]) -> tuple[VariantReading, ...]:
@@ -161,7 +170,7 @@ def _compared(task: TaskState, fact: facts.VariantFact) -> tuple[facts.RunFinish
     return tuple(run for run in runs_at(task, fact.stage, fact.config) if run.seed in seeds)
 
 
-def _mean_loss(task: TaskState, runs: tuple[facts.RunFinished, ...]) -> float | None:
+def _mean_loss(task: TaskState, runs: Sequence[facts.RunFinished]) -> float | None:
     losses = [run.loss for run in runs if run.loss is not None]
     if task.task.objective.metric == "loss" or not losses:
         return None
