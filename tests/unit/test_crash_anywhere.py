@@ -16,7 +16,8 @@ from scheduler.rounds.round import PolicyChoice, Round
 SCORES = {"baseline": 0.50, "good": 0.53, "bad": 0.49, "null": 0.5005, "late": 0.52}
 
 
-def scripted_round() -> Round:
+def scripted_rounds() -> dict[str, Round]:
+    """Small rounds, each with its own kinds of decisions: every crash replays a whole one."""
     two_seeds = task("two-seeds", variants=("good", "bad", "null"), seeds=(0, 7))
     moody = task("moody", variants=("good", "crashing", "late"), seeds=(0,))
     batches = task("batches", variants=("good",), bsz=(64, 32))
@@ -42,7 +43,13 @@ def scripted_round() -> Round:
             },
         ),
     )
-    return make_round(two_seeds, moody, batches, alone, lossy, screened, stopped)
+    return {
+        "two seeds": make_round(two_seeds),
+        "two tasks": make_round(moody, batches),
+        "alone and lossy": make_round(alone, lossy),
+        "screened": make_round(screened),
+        "stopped": make_round(stopped),
+    }
 
 
 #: accuracies by quarter of the steps
@@ -83,9 +90,9 @@ def outcome(intended: facts.RunIntended) -> dict[str, Any] | None:
     return ok(acc, loss=2.0 - acc, value=2.0 - acc if intended.task == "lossy" else acc)
 
 
-def run_with_crash(crash_after: int, recovers_results: bool) -> World:
+def run_with_crash(name: str, crash_after: int, recovers_results: bool) -> World:
     world = World(outcome, device=GPU, crash_after=crash_after, recovers_results=recovers_results)
-    dropped = checked(scripted_round())
+    dropped = checked(ROUNDS[name])
     try:
         world.start()
         world.give(dropped)
@@ -127,20 +134,24 @@ def finished_well(world: World) -> Counter[Any]:
     return Counter((run.task, run.stage, run.config, run.seed, run.bsz, run.value) for run in runs)
 
 
-UNBROKEN = play(outcome, scripted_round(), device=GPU)
+ROUNDS = scripted_rounds()
+UNBROKEN = {name: play(outcome, made, device=GPU) for name, made in ROUNDS.items()}
+CRASHES = [(name, number) for name, world in UNBROKEN.items() for number in range(1, len(world.lines) + 1)]
 
 
 @pytest.mark.parametrize("recovers_results", [True, False], ids=["recovered", "lost"])
-@pytest.mark.parametrize("crash_after", range(1, len(UNBROKEN.lines) + 1))
-def test_a_crash_after_any_record_changes_no_decision(crash_after: int, recovers_results: bool) -> None:
-    world = run_with_crash(crash_after, recovers_results)
-    assert decisions(world) == decisions(UNBROKEN)
-    assert finished_well(world) == finished_well(UNBROKEN)
-    assert stops(world) == stops(UNBROKEN)
+@pytest.mark.parametrize(("name", "crash_after"), CRASHES)
+def test_a_crash_after_any_record_changes_no_decision(
+    name: str, crash_after: int, recovers_results: bool
+) -> None:
+    world = run_with_crash(name, crash_after, recovers_results)
+    assert decisions(world) == decisions(UNBROKEN[name])
+    assert finished_well(world) == finished_well(UNBROKEN[name])
+    assert stops(world) == stops(UNBROKEN[name])
 
 
-def test_the_scripted_round_has_every_kind_of_decision() -> None:
-    kinds = {type(fact) for fact in decisions(UNBROKEN)}
+def test_the_scripted_rounds_have_every_kind_of_decision() -> None:
+    kinds = {type(fact) for world in UNBROKEN.values() for fact in decisions(world)}
     assert kinds == {
         facts.VariantPruned,
         facts.VariantPromoted,
@@ -155,16 +166,16 @@ def test_the_scripted_round_has_every_kind_of_decision() -> None:
         facts.TaskFinished,
         facts.RoundFinished,
     }
-    assert len(UNBROKEN.lines) > 80
+    assert len(CRASHES) > 80
 
 
-def test_the_scripted_round_has_runs_that_are_stopped() -> None:
-    assert stops(UNBROKEN) == {
+def test_the_scripted_rounds_have_runs_that_are_stopped() -> None:
+    assert stops(UNBROKEN["stopped"]) == {
         ("copy", "quick", "noop", 2),
         ("wild", "quick", "broken", 2),
         ("lost", "quick", "hopeless", 5),
     }
-    ends = [f for f in UNBROKEN.facts if isinstance(f, facts.RunFinished) and f.status == "pruned"]
+    ends = [f for f in UNBROKEN["stopped"].facts if isinstance(f, facts.RunFinished) and f.status == "pruned"]
     assert [(end.config, end.stopped_by, end.curve[-1][0]) for end in ends] == [
         ("copy", "noop", 5),
         ("wild", "broken", 5),
@@ -173,17 +184,19 @@ def test_the_scripted_round_has_runs_that_are_stopped() -> None:
 
 
 def test_no_run_is_done_twice_for_one_protocol() -> None:
-    keys = Counter(
-        fact.content_key
-        for fact in UNBROKEN.facts
-        if isinstance(fact, facts.RunFinished) and fact.status == "ok" and fact.stage != "probe"
-    )
-    assert set(keys.values()) == {1}
+    for world in UNBROKEN.values():
+        keys = Counter(
+            fact.content_key
+            for fact in world.facts
+            if isinstance(fact, facts.RunFinished) and fact.status == "ok" and fact.stage != "probe"
+        )
+        assert set(keys.values()) == {1}
 
 
 def test_an_attempt_in_flight_at_the_crash_is_lost_and_tried_again() -> None:
-    started = next(i for i, fact in enumerate(UNBROKEN.facts, start=1) if isinstance(fact, facts.RunStarted))
-    world = run_with_crash(started, recovers_results=False)
+    told = enumerate(UNBROKEN["two seeds"].facts, start=1)
+    started = next(number for number, fact in told if isinstance(fact, facts.RunStarted))
+    world = run_with_crash("two seeds", started, recovers_results=False)
     ends = [fact for fact in world.facts if isinstance(fact, facts.RunFinished)]
     assert [(end.attempt, end.status) for end in ends[:2]] == [(1, "lost"), (2, "ok")]
     assert replace(ends[0], attempt=2).key == ends[1].key
