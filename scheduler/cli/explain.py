@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from policies._ledger import learnt
-from scheduler.cli.home import existing_home
-from scheduler.cli.reading import PROBLEMS, checked_spec
-from scheduler.decide.facts import RoundAccepted
+from scheduler.cli.reading import described_round
 from scheduler.decide.floors import stored_baseline
 from scheduler.decide.forecast import Forecast, forecast_round, forecast_task, planned_runs
-from scheduler.decide.state import RoundState, State, TaskState, fold
-from scheduler.report.load import load_home, load_round
+from scheduler.decide.state import RoundState, State, TaskState
+from scheduler.report.load import load_home
 from scheduler.report.numbers import count, duration, duration_range
 from scheduler.report.printable import one_line
 from scheduler.report.prospects import Background, prospects
@@ -36,21 +33,7 @@ def explain(
     A file is a spec that need not be queued; a round is one the daemon has accepted.
     """
     home: HomePaths = context.obj
-    if round_or_file == "-" or Path(round_or_file).suffix or Path(round_or_file).is_file():
-        _, checked = checked_spec(round_or_file, home, name)
-        if checked.spec is None:
-            raise typer.Exit(PROBLEMS)
-        round_id = checked.spec["id"]
-        accepted = RoundAccepted(
-            round=round_id,
-            sha256=checked.sha256,
-            file=checked.file,
-            suffix=checked.suffix,
-            spec=checked.spec,
-        )
-        round_state = fold(State(), accepted).rounds[round_id]
-    else:
-        round_state = load_round(existing_home(home).round(round_or_file))
+    round_state = described_round(round_or_file, home, name)
     typer.echo("\n".join(explanation(round_state, load_home(home))))
 
 

@@ -1,4 +1,4 @@
-"""How does a spec file come from the command line, and what is wrong with it?"""
+"""How does a spec file, or a round, come from the command line, and what is wrong with it?"""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from pathlib import Path
 
 import typer
 
+from scheduler.cli.home import existing_home
+from scheduler.decide.facts import RoundAccepted
 from scheduler.decide.inputs import SpecChecked
+from scheduler.decide.state import RoundState, State, fold
 from scheduler.effects.arrivals import SPEC_SUFFIXES
 from scheduler.effects.intake import check_spec
+from scheduler.report.load import load_round
 from scheduler.report.printable import one_line
 from scheduler.rounds.errors import UnknownIdError, UsageError
 from scheduler.rounds.parse import MAX_BYTES
@@ -44,6 +48,32 @@ def checked_spec(file: str, home: HomePaths, name: str | None = None) -> tuple[b
     for problem in checked.problems:
         typer.echo(f"{one_line(spec_name)}: {one_line(problem, limit=1000)}", err=True)
     return data, checked
+
+
+def described_round(round_or_file: str, home: HomePaths, name: str | None = None) -> RoundState:
+    """The round of a spec file, as it would be accepted, or a round that the daemon has accepted.
+
+    Exits with the problems of a spec that has some. Raises UnknownIdError.
+    """
+    if round_or_file == "-" or Path(round_or_file).suffix or Path(round_or_file).is_file():
+        _, checked = checked_spec(round_or_file, home, name)
+        return as_accepted(checked)
+    return load_round(existing_home(home).round(round_or_file))
+
+
+def as_accepted(checked: SpecChecked) -> RoundState:
+    """The round as it would be accepted. Exits where it would not be."""
+    if checked.spec is None:
+        raise typer.Exit(PROBLEMS)
+    round_id = checked.spec["id"]
+    accepted = RoundAccepted(
+        round=round_id,
+        sha256=checked.sha256,
+        file=checked.file,
+        suffix=checked.suffix,
+        spec=checked.spec,
+    )
+    return fold(State(), accepted).rounds[round_id]
 
 
 def _with_suffix(name: str) -> str:

@@ -86,6 +86,7 @@ def settled_by(
     run: facts.RunFinished,
     *,
     family: str,
+    objective: Objective,
     has_scores: bool,
     is_checking: bool,
     expected: tuple[float, float] | None,
@@ -94,7 +95,9 @@ def settled_by(
     if run.cached_from is not None or run.value is None or store.is_settled(run):
         return None
     if not is_checking or store.find(family, run.seed) is None:
-        return facts.BaselineKept(family=family, run=run, has_scores=has_scores)
+        return facts.BaselineKept(
+            family=family, metric=objective.metric, unit=objective.unit, run=run, has_scores=has_scores
+        )
     kind = facts.BaselineAgreed if _is_within(run.value, expected) else facts.BaselineDrifted
     return kind(
         family=family,

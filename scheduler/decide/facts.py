@@ -398,6 +398,9 @@ class BaselineKept(LedgerFact):
 
     #: runs of one family differ in nothing but their seed, and are read by the same metric
     family: str
+    #: the objective's metric and its unit, in which `run.value` is told
+    metric: str
+    unit: str
     #: the run as it ended
     run: RunFinished
     #: whether the scores of each of its evaluations lie in its folder

@@ -109,9 +109,8 @@ class TaskPlan:
             return None
         family, store = self._family(run.stage), self.state.baselines
         is_checking = self.limits.baseline_check_every > 0
-        expected = None
+        objective, expected = self.task.task.objective, None
         if is_checking and self.task.begun is not None:
-            objective = self.task.task.objective
             stages = [stage.name for stage in self.task.task.stages]
             expected = baseline_store.expected_value(
                 store.values(family),
@@ -124,6 +123,7 @@ class TaskPlan:
             store,
             run,
             family=family,
+            objective=objective,
             has_scores=self._needs_scores,
             is_checking=is_checking,
             expected=expected,
