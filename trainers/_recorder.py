@@ -8,12 +8,13 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from trainers._checkpoint import Origin
 from trainers._failures import Failure
 from trainers._wire import number
 from trainers.contract import Evaluation
@@ -46,6 +47,9 @@ class Recorder:
         self._device = device
         #: whether the scores of every evaluation are kept, and not only the last ones
         self._keeps_scores = keeps_scores
+        #: what was said of each evaluation, those of the run that this one goes on from included
+        self.told: list[dict[str, Any]] = []
+        self._inherited: Origin | None = None
         #: [step, loss, acc, digest of the scores] by step
         self._evaluations: dict[int, list[Any]] = {}
         self._curve: dict[int, float] = {}
@@ -62,36 +66,53 @@ class Recorder:
         """Since the run began."""
         return time.monotonic() - self._started_at
 
+    def spent_seconds(self) -> float:
+        """Since the run began, and before that by the run that it goes on from."""
+        return self.elapsed_seconds() + (self._inherited.train_seconds if self._inherited else 0.0)
+
+    def inherit(self, origin: Origin, n_eval: int | None) -> None:
+        """The run goes on from another's state. What that one measured on the same examples is its own."""
+        self._inherited = origin
+        if origin.n_eval != n_eval:
+            return
+        for told in origin.evaluations:
+            self._remember(told)
+            line = {name: value for name, value in told.items() if name != "scores_digest"}
+            self._metrics.write(orjson.dumps({**line, "inherited": True}) + b"\n")
+
     def add(self, evaluation: Evaluation) -> dict[str, Any]:
         """Keep an evaluation; the `evaluation` message that tells of it."""
         self.last = evaluation
         self._train_seconds = self.elapsed_seconds()
-        value = metric_of(evaluation, self._metric)
-        if value is not None:
-            self._curve[evaluation.step] = float(value)
-        if evaluation.acc is not None:
-            self._accs.append(float(evaluation.acc))
-        if evaluation.loss is not None:
-            self._losses.append(float(evaluation.loss))
         if evaluation.eval_seconds is not None:
             self._eval_seconds = (self._eval_seconds or 0.0) + evaluation.eval_seconds
-        digest = scores_digest(evaluation)
-        step = evaluation.step
-        self._evaluations[step] = [step, number(evaluation.loss), number(evaluation.acc), digest]
         if self._keeps_scores and evaluation.scores is not None:
             self._save_scores(evaluation)
         line = {
             "step": evaluation.step,
             "loss": number(evaluation.loss),
             "acc": number(evaluation.acc),
-            "value": number(value),
+            "value": number(metric_of(evaluation, self._metric)),
             "n_eval": examples_of(evaluation),
             "n_clusters": evaluation.n_clusters,
             "extra": {name: number(extra) for name, extra in evaluation.extra.items()},
             "train_seconds": round(self._train_seconds, 6),
         }
         self._metrics.write(orjson.dumps(line) + b"\n")
-        return {"type": "evaluation", **line, "scores_digest": digest}
+        told = {**line, "scores_digest": scores_digest(evaluation)}
+        self._remember(told)
+        return {"type": "evaluation", **told}
+
+    def _remember(self, told: Mapping[str, Any]) -> None:
+        self.told.append(dict(told))
+        step, loss, acc, value = (told[name] for name in ("step", "loss", "acc", "value"))
+        if value is not None:
+            self._curve[step] = float(value)
+        if acc is not None:
+            self._accs.append(float(acc))
+        if loss is not None:
+            self._losses.append(float(loss))
+        self._evaluations[step] = [step, loss, acc, told["scores_digest"]]
 
     def result(self, status: str, final: Evaluation | None, failure: Failure | None) -> dict[str, Any]:
         """What result.json says; `final` is the evaluation that counts."""
@@ -100,6 +121,8 @@ class Recorder:
         return {
             "status": status,
             "steps": last.step if last else None,
+            "inherited_steps": self._inherited.step if self._inherited else 0,
+            "inherited_seconds": self._inherited.train_seconds if self._inherited else 0.0,
             "acc": number(final.acc) if final else None,
             "loss": number(final.loss) if final else None,
             "value": number(metric_of(final, self._metric)) if final else None,

@@ -73,7 +73,7 @@ class Referee:
             return self._ended_ok(evaluation)
         if stop := self.stop():
             return Ending(status=stop.status, final=evaluation)
-        if not self.ends_itself and self.recorder.elapsed_seconds() > self.context.time_budget_sec:
+        if not self.ends_itself and self.recorder.spent_seconds() > self.context.time_budget_sec:
             return Ending(status="timed_out", final=evaluation)
         return None
 

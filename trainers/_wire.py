@@ -4,7 +4,11 @@ Every message has a `type`. To the worker:
     prepare   mode "train" or "probe", home, trainer, config (the trainer's whole Config), context (the fields
               of `Context` but run_dir), expect {source, data, versions} or null; to train: metric, the
               objective's, and keep_scores, whether the scores of every evaluation are wanted in the run's
-              folder; to probe: candidates (batch sizes, first choice first; may be empty) and stages
+              folder; where a longer run may follow, keep_for_steps, its max_steps, and keep_on_disk, whether
+              the state to go on from is written into checkpoint/ in the run's folder (as a rule) or only
+              held in memory until the next message; to go on from such a state, continue_from {folder, step},
+              that checkpoint/ and its step: the worker that still holds it takes it from memory, any other
+              from disk; to probe: candidates (batch sizes, first choice first; may be empty) and stages
               [{name, max_steps, time_budget_sec}]: those without max_steps are calibrated. The result
               then has bsz, and among extra seconds_per_step and "max_steps.<stage>"
     go        run_dir (absolute)
@@ -12,13 +16,17 @@ Every message has a `type`. To the worker:
 End-of-file means exit: without a trace before `go`, at once after it.
 
 From the worker:
-    prepared    startup_seconds, identity {source, data, versions, is_complete, parts}
+    prepared    startup_seconds, identity {source, data, versions, is_complete, parts}, inherited_steps (0: it
+                begins with its first step), not_inherited (why it does so, although it was to go on from
+                another; else null), keep_step (after which its own state will be kept; null: none will)
     evaluation  step, loss, acc, value, n_eval, n_clusters, extra, train_seconds, scores_digest
     heartbeat   rss_mib
     finished    result (the same object as result.json)
     failed      failure {class, message, text}: the run failed before `go`
-After `finished` or `failed` a worker waits for the next `prepare`, or for end-of-file. Numbers that are not
-finite travel as the strings "nan", "inf" and "-inf".
+A result has inherited_steps, those of its steps that the run did not do itself, inherited_seconds, the time
+they took, and kept, {step, bytes (null: in memory only)} of the state that a longer run may go on from, or
+null. After `finished` or `failed` a worker waits for the next `prepare`, or for end-of-file. Numbers that are
+not finite travel as the strings "nan", "inf" and "-inf".
 """
 
 from __future__ import annotations

@@ -5,51 +5,57 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 import psutil
-from pydantic import ValidationError
 
-from trainers import _identity, _probe, _processes, _registry
+from trainers import _checkpoint, _probe, _processes
+from trainers._assignment import Assignment, assigned
+from trainers._checkpoint import Kept, Origin
 from trainers._failures import Failure, failure_of
 from trainers._output import Output
 from trainers._recorder import Recorder
 from trainers._run import Ending, Referee, Stop
 from trainers._wire import HEARTBEAT_SECONDS, read_messages, write_message
-from trainers.contract import BadArgumentsError, Context, DataError, TrainerConfig
-
-#: bytes of source.diff
-DIFF_BYTES = 2**20
-
-GIT_TIMEOUT_SECONDS = 10.0
 
 
 class Terminated(BaseException):
     """SIGTERM: leave everything, end what was started, and exit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """A run as the daemon asked for it, ready to go."""
+class Keeper:
+    """Takes the state that a trainer gives, and says of which run and step it is."""
 
-    message: Mapping[str, Any]
-    module: ModuleType
-    config: TrainerConfig
-    context: Context
-    home: Path
-    #: what the trainer's `prepare` returned; None for a probe
-    prepared: Any
-    startup_seconds: float
-    git_commit: str | None
-    #: uncommitted changes, cut
-    git_diff: bytes
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._state: Any = None
+        self._train_seconds = 0.0
+
+    def keep(self, state: Any) -> None:
+        self._state = state
+        self._train_seconds = self._recorder.spent_seconds()
+
+    def kept(self, assignment: Assignment) -> Kept | None:
+        """None where the trainer gave nothing."""
+        step, context = assignment.context.keep_step, assignment.context
+        if self._state is None or step is None or context.max_steps is None:
+            return None
+        origin = Origin(
+            step=step,
+            max_steps=context.max_steps,
+            maker=_checkpoint.maker_of(assignment.message, assignment.identity),
+            n_eval=context.n_eval,
+            train_seconds=round(self._train_seconds, 6),
+            evaluations=[told for told in self._recorder.told if told["step"] <= step],
+        )
+        folder = self._recorder.run_dir / _checkpoint.FOLDER
+        return Kept(folder=folder, origin=origin, state=self._state)
 
 
 class Worker:
@@ -62,6 +68,8 @@ class Worker:
         self._is_leaving = False
         self._say_lock = threading.Lock()
         self._output = Output()
+        #: the state that the last run was asked to keep, until the next message
+        self._held: Kept | None = None
         # The interpreter's start-up belongs to the first run's.
         self._asked_at: float | None = time.monotonic() - _processes.age_seconds()
         for descriptor in (in_fd, out_fd):
@@ -80,13 +88,24 @@ class Worker:
 
     def _one_run(self, message: Mapping[str, Any]) -> None:
         asked_at = self._asked_at if self._asked_at is not None else time.monotonic()
+        held, self._held = self._held, None
         try:
-            assignment, identity = _prepare(message, asked_at, lambda: self._stop is not None)
+            assignment = assigned(message, asked_at, lambda: self._stop is not None, held)
         except (Exception, SystemExit) as error:  # whatever is wrong with the run, the daemon has to hear it
             failure = failure_of(error, self._output.tail())
             self._say({"type": "failed", "failure": failure.to_json()})
             return
-        self._say({"type": "prepared", "startup_seconds": assignment.startup_seconds, "identity": identity})
+        del held  # a run that goes on has its own copy, and any other has no use for it
+        self._say(
+            {
+                "type": "prepared",
+                "startup_seconds": assignment.startup_seconds,
+                "identity": assignment.identity,
+                "inherited_steps": assignment.inherited.step if assignment.inherited else 0,
+                "not_inherited": assignment.not_inherited,
+                "keep_step": assignment.context.keep_step,
+            }
+        )
         go = self._inbox.get()
         if go["type"] != "go":
             raise RuntimeError(f"expected `go`, got {go['type']!r}")
@@ -120,11 +139,15 @@ class Worker:
             assignment.context.device,
             keeps_scores=bool(assignment.message.get("keep_scores")),
         )
-        if assignment.message.get("mode") == "probe":
+        if assignment.is_probe:
             found, failure = self._probe(assignment, recorder)
         else:
-            ending = self._train(assignment, recorder, metric)
+            if assignment.inherited:
+                recorder.inherit(assignment.inherited, assignment.context.n_eval)
+            keeper = Keeper(recorder)
+            ending = self._train(assignment, recorder, metric, keeper)
             found, failure = recorder.result(ending.status, ending.final, ending.failure), ending.failure
+            found["kept"] = self._keep(keeper.kept(assignment) if ending.status == "ok" else None, assignment)
         result |= found
         result["startup_seconds"] = assignment.startup_seconds
         result["wall_seconds"] = round(time.monotonic() - began_at, 6)
@@ -134,8 +157,21 @@ class Worker:
             threading.Event().wait()  # until the thread that leaves ends the process
         recorder.publish(result, failure)
 
-    def _train(self, assignment: Assignment, recorder: Recorder, metric: str) -> Ending:
-        context = assignment.context.in_run(recorder.run_dir)
+    def _keep(self, kept: Kept | None, assignment: Assignment) -> dict[str, Any] | None:
+        """Hold a state, and write it where that is wanted; what the result says of it."""
+        self._held = kept
+        if kept is None:
+            return None
+        size = None
+        if assignment.message.get("keep_on_disk", True):
+            try:
+                size = _checkpoint.write(kept, assignment.module)
+            except Exception:  # the run has its result, and a longer one can do without the state
+                traceback.print_exc()
+        return {"step": kept.origin.step, "bytes": size}
+
+    def _train(self, assignment: Assignment, recorder: Recorder, metric: str, keeper: Keeper) -> Ending:
+        context = replace(assignment.context.in_run(recorder.run_dir), keep=keeper.keep)
         referee = Referee(
             recorder=recorder,
             context=context,
@@ -218,69 +254,3 @@ def work(in_fd: int, out_fd: int) -> NoReturn:
 def _terminate(_signal: int, _frame: object) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
-
-
-def _prepare(
-    message: Mapping[str, Any], asked_at: float, is_stopping: Callable[[], bool]
-) -> tuple[Assignment, dict[str, Any]]:
-    """Everything that may happen before the gate. Writes nothing but the trainer's caches."""
-    home = Path(message["home"])
-    os.chdir(home)
-    name = message["trainer"]
-    module = _registry.load(name, home)
-    config = _config(module, message["config"])
-    context_fields = dict(message["context"])
-    context_fields["cache_dir"] = Path(context_fields["cache_dir"])
-    context = Context(**context_fields, is_stopping=is_stopping)
-    identity = _identity.identity(module, name, home, config)
-    _require_unchanged(message.get("expect"), identity, name)
-    prepared = None if message.get("mode") == "probe" else module.prepare(config, context)
-    folder = home / getattr(config, "cwd", ".")
-    assignment = Assignment(
-        message=message,
-        module=module,
-        config=config,
-        context=context,
-        home=home,
-        prepared=prepared,
-        git_commit=(_git(folder, "rev-parse", "HEAD") or b"").decode().strip() or None,
-        git_diff=(_git(folder, "diff", "HEAD") or b"")[:DIFF_BYTES],
-        startup_seconds=round(time.monotonic() - asked_at, 6),
-    )
-    return assignment, identity
-
-
-def _config(module: ModuleType, fields: Mapping[str, Any]) -> TrainerConfig:
-    try:
-        config: TrainerConfig = module.Config.model_validate(fields)
-    except ValidationError as error:
-        # The spec was checked, so this is another version's Config, or a hand-made assignment.
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadArgumentsError(f"{place}: {first['msg']}".removeprefix(": ")) from error
-    return config
-
-
-def _require_unchanged(expected: Mapping[str, Any] | None, found: Mapping[str, Any], name: str) -> None:
-    if expected is None:
-        return
-    if changed := _identity.changes(expected, found):
-        raise DataError(
-            f"{', '.join(changed)} changed since the round was accepted (trainer {name});"
-            " submit the round under another id to use the new version"
-        )
-
-
-def _git(folder: Path, *arguments: str) -> bytes | None:
-    """What git says of `folder`; None where it is no checkout or git is not there."""
-    try:
-        # Without optional locks git writes nothing, not even a refreshed index.
-        done = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(folder), *arguments],
-            capture_output=True,
-            timeout=GIT_TIMEOUT_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -118,8 +118,8 @@ class Config(TrainerConfig):
     warmup: int = Field(20, ge=0, description="steps of linear warm-up")
     lr_schedule: Literal["cosine", "constant", "wsd"] = Field(
         "cosine",
-        description="after the warm-up; cosine falls to 10 % of lr at max_steps; wsd is constant and falls over "
-        "the last decay_share of max_steps; with wsd and constant a longer run goes on from a shorter one",
+        description="after the warm-up; cosine falls to 10 % of lr at max_steps; wsd is constant and falls "
+        "over the last decay_share of max_steps; with constant and wsd longer runs go on from shorter ones",
     )
     decay_share: float = Field(
         0.2, gt=0, lt=1, description="wsd: share of max_steps, at the end, over which the learning rate falls"
