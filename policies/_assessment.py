@@ -67,6 +67,16 @@ class TaskRuns:
     quick: str = "quick"
     medium: str = "medium"
     ledger: Ledger = field(default_factory=Ledger)
+    #: the metric, raw, of stored fresh runs of the baseline at medium, by seed
+    stored: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def stored_gains(self) -> Mapping[int, float]:
+        """The same in units of min_effect, as comparisons have them."""
+        objective = self.objective
+        return {
+            seed: objective.gain(value, 0.0) / objective.min_effect for seed, value in self.stored.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,16 +102,17 @@ def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) 
     The slots are named so that a decision read again later, with more runs, comes out the same.
     """
     fitted = task.ledger.quick if stage == task.quick else task.ledger.medium
-    own = None
+    repeats = dict(task.stored_gains) if stage == task.medium else {}
     if fitted is None and task.objective.unit != "pp":
         runs = _at(task.baseline, stage, slots)
         own = compare(task.objective, runs, runs)
+        repeats.update(own.baseline if own is not None else {})
     return Knowledge(
         noise=noise_prior(
             "quick" if stage == task.quick else "medium",
             task.objective,
             fitted=fitted,
-            baseline=own.baseline if own is not None else None,
+            baseline=repeats,
         ),
         floor=eval_variance(task.objective, task.examples, task.discordance),
         correlation=task.ledger.correlation,
@@ -141,7 +152,7 @@ def progress(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Pr
             break
         earlier = [each for name, each in last.items() if name not in ready]
         known = knowledge(task, task.medium, (0, *baseline_slots(looks.taken + 1)))
-        at_look = confirmed_at(ready, known, screened=readings, earlier=earlier)
+        at_look = confirmed_at(ready, known, screened=readings, earlier=earlier, repeats=task.stored_gains)
         last.update(ready)
         by_look.append(at_look)
         looks = take_look(looks, {name: each.reading for name, each in at_look.items()})

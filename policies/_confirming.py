@@ -79,16 +79,20 @@ def confirmed_at(
     *,
     screened: Mapping[str, Sequence[Reading]],
     earlier: Sequence[Comparison] = (),
+    repeats: Mapping[int, float] | None = None,
 ) -> Mapping[str, Confirmed]:
     """Every open candidate at a look, by name.
 
     `screened` are the readings of slot 0 that selected each candidate. `earlier` are the last comparisons of
-    candidates that have stopped: their seeds still tell the noise.
+    candidates that have stopped: their seeds still tell the noise, as do `repeats`, further runs of the
+    baseline by seed. Those enter no mean.
     """
     everything = [*comparisons.values(), *earlier]
     if not everything:
         return {}
     baseline = {seed: value for each in everything for seed, value in each.baseline.items()}
+    if repeats and not any(each.is_speed_effect for each in everything):
+        baseline = {**repeats, **baseline}
     spread = spread_of([baseline, *(each.variant for each in everything)])
     noise = moderated(spread, knowledge.noise, knowledge.floor)
     confirmed = {}

@@ -146,6 +146,7 @@ class _Search:
             quick=self.quick,
             medium=self.medium,
             ledger=view.ledger,
+            stored=view.stored.get(self.medium, {}),
         )
 
     def screened(self, name: str) -> Screened:

@@ -56,6 +56,9 @@ class TaskView:
     decisions: Mapping[str, Mapping[str, Decided]] = field(default_factory=dict)
     #: what past rounds taught when the task began
     ledger: Ledger = field(default_factory=Ledger)
+    #: by stage and seed, the metric (raw) of the baseline's runs that were stored then, without slot 0: they
+    #: tell of noise, whether this task comes to ask for them or not
+    stored: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     confirm_set: ConfirmSet | None = None
     #: looks that were recorded
     looks_taken: int = 0

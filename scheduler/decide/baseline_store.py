@@ -109,7 +109,7 @@ def settled_by(
         seed=run.seed,
         value=run.value,
         expected=expected,
-        stored=len(store.values(family)),
+        stored_runs=len(store.values(family)),
     )
 
 

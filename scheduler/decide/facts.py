@@ -55,6 +55,8 @@ class TaskBegun(RoundFact):
 
     task: str
     ledger: Ledger
+    #: by protocol and seed, the metric (raw) of stored runs of the baseline, without slot 0
+    stored: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,7 +426,7 @@ class BaselineFact(LedgerFact):
     #: where 95 % of such runs lie, by the stored ones; None where nothing tells
     expected: tuple[float, float] | None
     #: stored runs behind `expected`
-    stored: int
+    stored_runs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,9 @@ from typing import Any
 
 from policies import Policy, make_policy
 from policies._ledger import learnt
-from policies._stop_rules import StopRules
 from policies.evidence import Delta, Hold, Promote, Prune
 from policies.steps import Decide, Freeze, Judge, Look, Run, Step, TaskView
-from scheduler.decide import baseline_store, facts
+from scheduler.decide import facts
 from scheduler.decide.failures import (
     Again,
     InFlight,
@@ -24,7 +23,8 @@ from scheduler.decide.failures import (
 )
 from scheduler.decide.moves import Move, Wait, first_line, how_it_failed, parked
 from scheduler.decide.probing import probe_move
-from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, State, TaskState, count_reused
+from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, State, TaskState
+from scheduler.decide.task_baselines import TaskBaselines
 from scheduler.decide.task_view import task_view
 from scheduler.rounds.identity import Device, RunKey, content_key, protocol_of, run_folder, slot_seed
 from scheduler.rounds.round import BASELINE
@@ -62,6 +62,11 @@ class TaskPlan:
         )
 
     @property
+    def baselines(self) -> TaskBaselines:
+        """What is stored of the task's baseline."""
+        return TaskBaselines(state=self.state, task=self.task, protocols=self.protocols, limits=self.limits)
+
+    @property
     def round_id(self) -> str:
         return self.current.round.id
 
@@ -76,13 +81,15 @@ class TaskPlan:
                 return move
         if self.task.begun is None:
             ledger = learnt(tuple(self.state.lessons.values()), self.task.task.objective)
-            return facts.TaskBegun(round=self.round_id, task=self.task.task.name, ledger=ledger)
+            return facts.TaskBegun(
+                round=self.round_id, task=self.task.task.name, ledger=ledger, stored=self.baselines.fresh()
+            )
         over: list[facts.RunFinished] = []
         for key in self.task.attempts:
             move = self._ended(key, over)
             if move is not None:
                 return move
-        view = task_view(self.task, over, self.protocols)
+        view = task_view(self.task, over, self.protocols, self.baselines.values())
         step = self.policy.next(view)
         return self._finish(view) if step is None else self._fact(step)
 
@@ -100,34 +107,8 @@ class TaskPlan:
                 over.append(run)
                 if run.has_failed or (key.config == BASELINE and run.value is None):
                     return self._breaker(key, run)
-                return self._settled(run) if key.config == BASELINE else None
+                return self.baselines.settled(run) if key.config == BASELINE else None
         return None
-
-    def _settled(self, run: facts.RunFinished) -> Move | None:
-        """What later rounds are to know of a baseline's run."""
-        if run.status != "ok" or not self.task.task.identity.is_complete:
-            return None
-        family, store = self._family(run.stage), self.state.baselines
-        is_checking = self.limits.baseline_check_every > 0
-        objective, expected = self.task.task.objective, None
-        if is_checking and self.task.begun is not None:
-            stages = [stage.name for stage in self.task.task.stages]
-            expected = baseline_store.expected_value(
-                store.values(family),
-                run.seed,
-                objective=objective,
-                stage="quick" if run.stage == stages[0] and len(stages) > 1 else "medium",
-                ledger=self.task.begun.ledger,
-            )
-        return baseline_store.settled_by(
-            store,
-            run,
-            family=family,
-            objective=objective,
-            has_scores=self._needs_scores,
-            is_checking=is_checking,
-            expected=expected,
-        )
 
     def _standing(self, key: RunKey) -> Standing:
         protocol = self.protocols[key.stage]
@@ -189,34 +170,11 @@ class TaskPlan:
         match self._standing(key):
             case Again(attempt=attempt):
                 wanted = self._intended(key, step.slot, attempt)
-                return self._stored(wanted) or wanted
+                return self.baselines.stored_end(wanted) or wanted
             case InFlight(attempt=in_flight):
                 return Wait(reason=f"running {in_flight.id}")
             case other:
                 raise AssertionError(f"the policy asks for {key}, which is {type(other).__name__}")
-
-    def _stored(self, wanted: facts.RunIntended) -> facts.RunFinished | None:
-        """The end of an equal run of the baseline that is stored; None where it has to be run."""
-        if wanted.config != BASELINE or not self.limits.reuse_baselines:
-            return None
-        kept = self.state.baselines.find(self._family(wanted.stage), wanted.seed)
-        if kept is None or (self._needs_scores and not kept.has_scores) or self._is_check_due():
-            return None
-        return baseline_store.reused(kept, wanted)
-
-    def _is_check_due(self) -> bool:
-        """Whether this reuse is the one in so many that is run anew instead."""
-        every = self.limits.baseline_check_every
-        return every > 0 and (count_reused(self.state) + self.state.baselines.checks + 1) % every == 0
-
-    def _family(self, stage: str) -> str:
-        task = self.task.task
-        return baseline_store.family_of(self.protocols[stage], task.baseline.config, task.objective.metric)
-
-    @property
-    def _needs_scores(self) -> bool:
-        """Whether a rule of the task reads the scores of every evaluation in a run's folder."""
-        return StopRules.of(self.task.task.policy.options).needs_scores
 
     def _intended(self, key: RunKey, slot: int, attempt: int) -> facts.RunIntended:
         protocol = self.protocols[key.stage]

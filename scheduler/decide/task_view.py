@@ -17,10 +17,16 @@ _DECIDED: dict[type[facts.VariantFact], Decided] = {
 }
 
 
-def task_view(task: TaskState, over: Iterable[facts.RunFinished], protocols: Mapping[str, str]) -> TaskView:
+def task_view(
+    task: TaskState,
+    over: Iterable[facts.RunFinished],
+    protocols: Mapping[str, str],
+    stored: Mapping[str, Mapping[int, float]] | None = None,
+) -> TaskView:
     """The view that holds the runs `over`, and what was decided in `protocols`, by stage.
 
-    What was decided under another driver or version no longer counts, like its runs.
+    What was decided under another driver or version no longer counts, like its runs. Of the baselines that
+    were stored when the task began, those count that are still `stored`, by stage; all when None.
     """
     current = set(protocols.items())
     frozen = task.confirm_set
@@ -42,6 +48,7 @@ def task_view(task: TaskState, over: Iterable[facts.RunFinished], protocols: Map
             for config, made in task.decisions.items()
         },
         **({} if task.begun is None else {"ledger": task.begun.ledger}),
+        stored=_stored(task, protocols, stored),
         confirm_set=_confirm_set(frozen),
         looks_taken=len([look for look in task.looks if frozen and look.protocol == frozen.protocol]),
         verdicts={config: fact.verdict for config, fact in task.verdicts.items()},
@@ -59,3 +66,18 @@ def _confirm_set(fact: facts.ConfirmSetFrozen | None) -> ConfirmSet | None:
         examples=fact.examples,
         chances=fact.chances,
     )
+
+
+def _stored(
+    task: TaskState, protocols: Mapping[str, str], stored: Mapping[str, Mapping[int, float]] | None
+) -> dict[str, Mapping[int, float]]:
+    """By stage. After a drift, what was frozen before it is out of date."""
+    if task.begun is None:
+        return {}
+    found: dict[str, Mapping[int, float]] = {}
+    for stage, protocol in protocols.items():
+        values = {int(seed): value for seed, value in task.begun.stored.get(protocol, {}).items()}
+        if stored is not None:
+            values = {seed: value for seed, value in values.items() if stored[stage].get(seed) == value}
+        found[stage] = values
+    return found

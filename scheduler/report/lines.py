@@ -50,8 +50,9 @@ def _ledger(fact: facts.LedgerFact, before: State) -> str | None:
         case facts.BaselineAgreed():
             return f"CHECK {_compared(fact, before)} (baseline run anew: as before)"
         case facts.BaselineDrifted():
-            again = "none of them is reused any more" if fact.stored > 1 else "it is reused no more"
-            return f"DRIFT {_compared(fact, before)} (by {numbers.count(fact.stored, 'stored run')}; {again})"
+            again = "none of them is reused any more" if fact.stored_runs > 1 else "it is reused no more"
+            runs = numbers.count(fact.stored_runs, "stored run")
+            return f"DRIFT {_compared(fact, before)} (by {runs}; {again})"
         case facts.LessonLearnt(lesson=lesson):
             seeds = lesson.quick.df + lesson.medium.df
             kind = " foreign" if fact.is_foreign else ""

@@ -241,3 +241,18 @@ def test_many_variants_share_a_second_baseline() -> None:
     assert both is not None
     assert (alone.baseline_seeds, both.baseline_seeds) == (1, 2)
     assert both.df == alone.df + 1
+
+
+def test_stored_runs_of_the_baseline_tell_noise_and_enter_no_mean() -> None:
+    stored = {100: 0.40, 101: 0.60, 102: 0.80}
+    plain, told = progress(GOOD_AND_NOT, BOTH), progress(replace(GOOD_AND_NOT, stored=stored), BOTH)
+    before, after = plain.by_look[0]["good"].estimate, told.by_look[0]["good"].estimate
+    assert after.delta == before.delta
+    assert after.df == before.df + len(stored)
+    assert after.se > before.se
+
+
+def test_stored_runs_make_a_noise_in_another_unit_a_measured_one() -> None:
+    task = TaskRuns(objective=NAT, baseline=(), variants={}, stored={1: 2.50, 2: 2.51, 3: 2.52})
+    assert knowledge(task, "medium").noise.is_measured
+    assert not knowledge(replace(task, stored={}), "medium").noise.is_measured

@@ -198,14 +198,14 @@ def test_one_reuse_in_so_many_is_run_anew_and_compared() -> None:
     assert [fact.round for fact in agreed] == ["two", "two", "three", "three"]
     low, high = agreed[0].expected
     assert low < agreed[0].value < high
-    assert agreed[0].stored == 4
+    assert agreed[0].stored_runs == 4
 
 
 def test_a_drift_is_told_and_nothing_from_before_it_is_reused() -> None:
     nights = [make_round(measuring(), id=name) for name in ("one", "two", "three")]
     world = play(drifting(after=4), *nights, limits=CHECKING)
     (drift,) = of_kind(world, facts.BaselineDrifted)
-    assert (drift.round, drift.seed, drift.stored) == ("two", 1, 4)
+    assert (drift.round, drift.seed, drift.stored_runs) == ("two", 1, 4)
     # slot 0 had been reused before the drift showed: it is run anew, too
     assert [slot for _, _, slot in started(world, "two")] == [1, 0, 2, 3]
     values = {seed: kept.run.value for seed, kept in stored_of(world).items()}
@@ -349,6 +349,56 @@ def test_bit_equal_stored_runs_expect_the_same_again() -> None:
         dict.fromkeys(range(3), 0.96875), 0, objective=Objective(), stage="medium", ledger=Ledger()
     )
     assert found == (0.96875, 0.96875)
+
+
+def noisy(intended: facts.RunIntended) -> Mapping[str, Any]:
+    """A candidate that is open after its first look, and a baseline whose seeds differ."""
+    acc = {"baseline": 0.50, "good": 0.53, "bad": 0.30}[intended.config]
+    return ok(acc + 0.01 * (intended.seed % 5) / 4, n_eval=5000)
+
+
+def first_look(measured_seeds: int | None) -> Mapping[str, Any]:
+    """The first look at `good`, in a round of its own or after a measurement of so many seeds."""
+    searched = task(policy=SCREENS)
+    measured = replace(
+        searched,
+        variants=(),
+        stages=searched.stages[1:],
+        policy=PolicyChoice(name="repeat", options={"seeds": measured_seeds or 1}),
+    )
+    rounds = [make_round(measured, id="noise")] if measured_seeds else []
+    world = play(noisy, *rounds, make_round(searched, id="search"))
+    reading: Mapping[str, Any] = of_kind(world, facts.LookTaken)[0].readings["good"]
+    return reading
+
+
+def test_stored_runs_that_a_look_does_not_read_still_tell_its_noise() -> None:
+    alone, measured = first_look(None), first_look(8)
+    # the look reads slots 1 and 2 of the baseline; five more fresh ones are stored, and slot 0 stays out
+    assert alone["df"] == 4 + 1
+    assert measured["df"] == 4 + 6
+    assert measured["delta"] == pytest.approx(alone["delta"])
+    assert measured["baseline_seeds"] == alone["baseline_seeds"] == 2
+
+
+def test_slot_0_of_a_stored_baseline_tells_nothing_of_a_verdicts_noise() -> None:
+    assert first_look(1)["df"] == first_look(None)["df"]
+
+
+def test_what_was_stored_before_a_drift_tells_no_noise_after_it() -> None:
+    searched = task(policy=SCREENS)
+    measured = replace(
+        searched,
+        variants=(),
+        stages=searched.stages[1:],
+        policy=PolicyChoice(name="repeat", options={"seeds": 8}),
+    )
+    world = play(
+        drifting(after=9), make_round(measured, id="one"), make_round(searched, id="two"), limits=CHECKING
+    )
+    assert of_kind(world, facts.BaselineDrifted)
+    looks = [fact for fact in of_kind(world, facts.LookTaken) if fact.round == "two"]
+    assert [fact.readings["good"]["df"] for fact in looks[:1]] == [4 + 1]
 
 
 def test_the_worker_of_a_reused_run_is_never_made() -> None:

@@ -46,6 +46,7 @@ BY_NAME: dict[str, Any] = {
     "interval": (-0.5, 2.5),
     "warnings": ("the seed changes nothing",),
     "expected": (0.25, 0.75),
+    "stored": {"p": {"7": 0.5}},
 }
 BY_TYPE: dict[Any, Any] = {str: "text", int: 7, float: 0.5, bool: True}
 
