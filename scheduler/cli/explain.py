@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -9,8 +10,8 @@ import typer
 
 from policies._ledger import learnt
 from scheduler.cli.reading import described_round
-from scheduler.decide.floors import stored_baseline
-from scheduler.decide.forecast import Forecast, forecast_round, forecast_task, planned_runs
+from scheduler.decide.floors import stored_baseline, stored_slots
+from scheduler.decide.forecast import Forecast, Outlook, forecast_round, total
 from scheduler.decide.state import RoundState, State, TaskState
 from scheduler.report.load import load_home
 from scheduler.report.numbers import count, duration, duration_range
@@ -47,10 +48,14 @@ def explanation(round_state: RoundState, known: State) -> Iterator[str]:
     if round_state.finished is not None:
         yield f"the round is {round_state.finished.outcome}; nothing is left to run"
         return
-    yield from _figures(forecast_round(round_state))
-    for task in round_state.tasks.values():
+    outlooks = {name: Outlook.of(task, stored_slots(known, task)) for name, task in round_state.tasks.items()}
+    if not round_state.is_open:
+        yield from _figures(forecast_round(round_state))
+    else:
+        yield from _figures(total(outlook.forecast() for outlook in outlooks.values()))
+    for name, task in round_state.tasks.items():
         yield ""
-        yield from _task(task, known)
+        yield from _task(task, outlooks[name], known)
 
 
 def _figures(forecast: Forecast) -> Iterator[str]:
@@ -63,7 +68,7 @@ def _figures(forecast: Forecast) -> Iterator[str]:
     yield f"worst case: {duration(forecast.seconds_worst)}, with every run at its time budget"
 
 
-def _task(task: TaskState, known: State) -> Iterator[str]:
+def _task(task: TaskState, outlook: Outlook, known: State) -> Iterator[str]:
     yield f"[{task.task.name}] {task_description(task.task)}"
     if task.parked is not None:
         yield f"  parked: {one_line(task.parked.reason)}; remedy: {one_line(task.parked.remedy)}"
@@ -78,10 +83,14 @@ def _task(task: TaskState, known: State) -> Iterator[str]:
             " it depends on"
         )
     yield from (f"  {line}" for line in prospects(task.task, _background(task, known)))
-    forecast = forecast_task(task)
+    reused = Counter(stage for stage, _ in stored_slots(known, task))
+    if reused:
+        stages = " and ".join(f"{number} at {stage}" for stage, number in sorted(reused.items()))
+        yield f"  stored runs of the baseline, which are reused: {stages}"
+    forecast = outlook.forecast()
     span = duration_range(forecast.seconds_least, forecast.seconds_most)
     yield f"  {forecast.runs_least} to {forecast.runs_most} runs, {span}, in this order:"
-    yield from _table(task)
+    yield from _table(outlook)
 
 
 def _background(task: TaskState, known: State) -> Background:
@@ -107,8 +116,8 @@ def _batch_size(task: TaskState) -> str:
     return str(sizes[0]) if sizes else "left to the trainer"
 
 
-def _table(task: TaskState) -> Iterator[str]:
-    runs = list(planned_runs(task))
+def _table(outlook: Outlook) -> Iterator[str]:
+    runs = list(outlook.planned())
     width = max((len(run.config) for run in runs), default=0)
     yield _row("", "stage", "variant".ljust(width), "seed", "bsz", "steps", "budget", "about")
     for number, run in enumerate(runs, start=1):

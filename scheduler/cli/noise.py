@@ -13,7 +13,7 @@ import typer
 from policies.repeat import MOST_SEEDS
 from scheduler.cli.home import existing_home, made_home
 from scheduler.cli.reading import as_accepted, described_round
-from scheduler.decide.floors import stored_baseline
+from scheduler.decide.floors import stored_baseline, stored_slots
 from scheduler.decide.forecast import Outlook
 from scheduler.decide.state import RoundState, TaskState
 from scheduler.effects import spool
@@ -171,10 +171,12 @@ class Measurement:
             round_id = self.round_id(len(known) + 1)
             data = orjson.dumps({"round": round_id, **self.spec}, option=orjson.OPT_INDENT_2)
             spool.submit(home, data, f"{round_id}.json")
-            seconds = Outlook.of(self.task).forecast().seconds_expected
+            forecast = Outlook.of(self.task, stored_slots(load_home(home), self.task)).forecast()
+            stored = self.seeds - forecast.runs_most
+            more = f" ({stored} of them are stored)" if stored else ""
             typer.echo(
-                f"queued {round_id}: {count(self.seeds, 'run')} of the baseline at {self.stage}, about"
-                f" {duration(seconds)}; the same call with --show tells what they say"
+                f"queued {round_id}: {count(self.seeds, 'run')} of the baseline at {self.stage}{more}, about"
+                f" {duration(forecast.seconds_expected)}; the same call with --show tells what they say"
             )
         if holder(home.lock) is None:
             typer.echo(f"the daemon is down; `schedctl --home {home.root} daemon` runs what is queued")

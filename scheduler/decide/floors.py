@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from scheduler.decide.baseline_store import family_of
 from scheduler.decide.state import State, TaskState
-from scheduler.rounds.identity import protocol_of
+from scheduler.rounds.identity import protocol_of, slot_seed
+
+#: further slots of a baseline hardly ever run
+SLOTS_LOOKED_AT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,17 @@ def stored_baseline(state: State, task: TaskState, stage: str) -> StoredBaseline
         if values:
             return StoredBaseline(stage=stage, protocol=protocol, values=values)
     return None
+
+
+def stored_slots(state: State, task: TaskState) -> frozenset[tuple[str, int]]:
+    """Stage and slot of every run of the task's baseline that need not run again."""
+    found = set()
+    for stage in task.task.stages:
+        stored = stored_baseline(state, task, stage.name)
+        if stored is not None:
+            seeds = (slot_seed(task.task.seeds, slot, stored.protocol) for slot in range(SLOTS_LOOKED_AT))
+            found |= {(stage.name, slot) for slot, seed in enumerate(seeds) if seed in stored.values}
+    return frozenset(found)
 
 
 def _protocols(state: State, task: TaskState, stage: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -21,7 +21,7 @@ from policies.steps import PossibleRun
 from scheduler.decide import facts
 from scheduler.decide.state import PROBE_STAGE, RoundState, TaskState
 from scheduler.decide.task_view import task_view
-from scheduler.rounds.round import Budget
+from scheduler.rounds.round import BASELINE, Budget
 
 #: share of its time budget that a run takes when nothing is known
 UNKNOWN_BUDGET_SHARE = 0.5
@@ -112,8 +112,11 @@ class Outlook:
     measured_seconds: Mapping[str, tuple[float, ...]]
 
     @classmethod
-    def of(cls, task: TaskState) -> Outlook:
-        """The outlook of `task`. Nothing of a finished or parked task is open."""
+    def of(cls, task: TaskState, stored: Collection[tuple[str, int]] = ()) -> Outlook:
+        """The outlook of `task`. Nothing of a finished or parked task is open.
+
+        The baseline's runs at the stages and slots in `stored` take nothing: they are reused.
+        """
         is_closed = task.is_finished or task.parked is not None
         runs = list(_last_ends(task))
         ended = [run for run in runs if run.status in _ENDED and run.bsz == task.bsz]
@@ -125,7 +128,11 @@ class Outlook:
         return cls(
             task=task,
             runs_done=len(over),
-            possible=() if is_closed else tuple(policy.possible_runs(view)),
+            possible=tuple(
+                run
+                for run in (() if is_closed else policy.possible_runs(view))
+                if run.config != BASELINE or (run.stage, run.slot) not in stored
+            ),
             measured_seconds=_measured_seconds(runs),
         )
 

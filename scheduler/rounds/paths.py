@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,8 @@ class RoundPaths:
         return self.root / "runs"
 
     def run(self, folder: str) -> RunPaths:
-        return RunPaths(self.runs / folder)
+        """The run in `folder` below `runs/`; one that was reused leads to the round that ran it."""
+        return RunPaths(Path(os.path.normpath(self.runs / folder)))
 
 
 @dataclass(frozen=True, slots=True)

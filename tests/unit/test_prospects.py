@@ -121,9 +121,10 @@ def test_acceptance_warns_of_tasks_that_cannot_decide_and_of_no_others() -> None
 def rerun(*, keeps: int) -> tuple[State, Any]:
     """A home that has stored so many runs of the medium baseline, and the task in a new round."""
     medium = (Stage(name="medium", budget=Budget(max_steps=40, time_budget_sec=60.0)),)
-    measured = task(variants=(), seeds=tuple(range(keeps)), stages=medium)
+    repeats = PolicyChoice(name="repeat", options={"seeds": keeps})
+    measured = task(variants=(), policy=repeats, stages=medium)
     world = play(
-        lambda intended: ok(0.5 + 0.01 * intended.seed), make_round(measured, id="one"), make_round(id="two")
+        lambda intended: ok(0.5 + 0.01 * intended.slot), make_round(measured, id="one"), make_round(id="two")
     )
     again = task(policy=SCREENS, stages=(stages(5000)[0], replace(medium[0], examples=5000)))
     fact = facts.RoundAccepted(
@@ -140,10 +141,20 @@ def test_stored_runs_of_the_baseline_are_found_by_stage_and_told() -> None:
     known, round_state = rerun(keeps=5)
     found = stored_baseline(known, round_state.tasks["sums"], "medium")
     assert found is not None
-    assert found.values == {seed: pytest.approx(0.5 + 0.01 * seed) for seed in range(5)}
+    assert sorted(found.values.values()) == pytest.approx([0.50, 0.51, 0.52, 0.53, 0.54])
     said = "\n".join(explanation(round_state, known))
     assert "a run at medium, measured on 5 runs of this baseline" in said
     assert "a run at quick, a guess from other projects" in said
+    assert "stored runs of the baseline, which are reused: 5 at medium" in said
+
+
+def test_what_is_stored_costs_nothing_in_the_plan() -> None:
+    known, round_state = rerun(keeps=5)
+    with_it, without = ("\n".join(explanation(round_state, state)) for state in (known, State()))
+    # quick at slot 0, and medium at slots 0 to 4
+    assert (without.count(" baseline "), with_it.count(" baseline ")) == (6, 0)
+    assert "to run: 3 to 16 runs" in without
+    assert "to run: 2 to 10 runs" in with_it
 
 
 def test_a_batch_size_still_to_be_probed_is_looked_up_among_those_listed() -> None:
