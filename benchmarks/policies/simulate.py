@@ -7,8 +7,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +35,10 @@ MAX_FALSE_SHARE = {MAIN.name: 0.03}
 MAX_FALSE_SHARE_ELSEWHERE = 0.06
 MAX_ROUNDS_WITH_A_FALSE_WINNER = 0.05
 MIN_WINNERS_PER_HOUR = 0.78
-QUICK_ROUNDS, QUICK_SCENARIO_ROUNDS = 1500, 500
+QUICK_ROUNDS, QUICK_SCENARIO_ROUNDS = 2000, 1000
 FULL_ROUNDS = 12_000
+#: rounds that one process goes through in a row; the next as many begin with an empty ledger
+PART_ROUNDS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +69,12 @@ CONTESTANTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One contestant over the rounds of one world; without a contestant, the searches by hand."""
+    """One contestant over a part of the rounds of one world; without a contestant, the searches by hand."""
 
     world: World
     count: int
     seed: int
+    part: int = 0
     contestant: Contestant | None = None
     listed_seeds: int = 1
 
@@ -79,7 +82,7 @@ class Cell:
 def by_hand(cell: Cell) -> dict[str, Tally]:
     """Every search by hand over the same rounds."""
     tallies = {name: Tally() for name in SEARCHES}
-    for seen in rounds(cell.world, cell.count, cell.seed):
+    for seen in rounds(cell.world, cell.count, cell.seed, cell.part):
         for name, tally in tallies.items():
             tally.add(seen, SEARCHES[name](seen))
     return tallies
@@ -94,15 +97,33 @@ def by_policy(cell: Cell) -> dict[Reading, Tally]:
         listed_seeds=cell.listed_seeds,
     )
     tallies = {reading: Tally() for reading in READINGS}
-    for number, seen in enumerate(rounds(cell.world, cell.count, cell.seed)):
+    for number, seen in enumerate(rounds(cell.world, cell.count, cell.seed, cell.part)):
         try:
             said = search(seen)
         except Misstep as error:
-            where = f"{cell.contestant.policy}, round {number} of the world {cell.world.name!r}"
+            where = f"{cell.contestant.policy}, round {number} of part {cell.part}, world {cell.world.name!r}"
             raise Misstep(f"{where}: {error}") from error
         for reading, tally in tallies.items():
             tally.add(seen, said[reading])
     return tallies
+
+
+#: tallies by world and contestant, and then by the search's name or the reading
+Measured = dict[tuple[World, Contestant | None], dict[str | Reading, Tally]]
+
+
+def measure(cell: Cell) -> dict[str | Reading, Tally]:
+    return {**by_hand(cell)} if cell.contestant is None else {**by_policy(cell)}
+
+
+def together(cells: Iterable[Cell], tallies: Iterable[dict[str | Reading, Tally]]) -> Measured:
+    """The parts of each world and contestant as one."""
+    measured: Measured = {}
+    for cell, of_part in zip(cells, tallies, strict=True):
+        whole = measured.setdefault((cell.world, cell.contestant), {})
+        for key, tally in of_part.items():
+            whole[key] = whole[key] + tally if key in whole else tally
+    return measured
 
 
 HEAD = (
@@ -162,54 +183,68 @@ class Tables:
     listed_seeds: int
     jobs: int
 
-    def print(self) -> list[str]:
+    @property
+    def cells(self) -> list[Cell]:
+        """Everything to measure. The world of most variants takes longest and must not be begun last."""
+        longest_first = sorted(self.worlds, key=lambda world: -max(world.variants))
+        return [
+            cell
+            for world in longest_first
+            for contestant in ((None, *self.contestants) if world is MAIN else self.judged)
+            for cell in self._parts(world, contestant)
+        ]
+
+    def _parts(self, world: World, contestant: Contestant | None) -> Iterator[Cell]:
+        total = self.rounds if world is MAIN else self.scenario_rounds
+        for part, begin in enumerate(range(0, total, PART_ROUNDS)):
+            yield Cell(
+                world=world,
+                count=min(PART_ROUNDS, total - begin),
+                seed=self.seed,
+                part=part,
+                contestant=contestant,
+                listed_seeds=self.listed_seeds,
+            )
+
+    def measured(self) -> Measured:
+        """All rounds of each world and contestant, by label or reading."""
+        cells, measured = self.cells, []
+        with ProcessPoolExecutor(max_workers=self.jobs) as pool:
+            for tallies in pool.map(measure, cells):
+                measured.append(tallies)
+                print(f"\r{len(measured)} of {len(cells)} measured", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        return together(cells, measured)
+
+    def print(self, measured: Measured) -> list[str]:
         """Prints them. Returns what misses a demand."""
         missed = []
-        with ProcessPoolExecutor(max_workers=self.jobs) as pool:
-            hand = pool.submit(by_hand, self._cell(MAIN, None)) if MAIN in self.worlds else None
-            # the world of most variants takes longest, so that it must not be begun last
-            largest = [world for world in self.worlds if max(world.variants) > max(MAIN.variants)]
-            begun = {
-                (world, each): pool.submit(by_policy, self._cell(world, each))
-                for world in dict.fromkeys((*largest, *self.worlds))
-                for each in (self.contestants if world is MAIN else self.judged)
-            }
-            if hand is not None:
-                missed += self._print_main(hand, {each: begun[MAIN, each] for each in self.contestants})
-            for each in self.judged:
-                missed += self._print_worlds(
-                    each, {world: begun[world, each] for world in self.worlds if world is not MAIN}
-                )
+        if MAIN in self.worlds:
+            missed += self._print_main(measured)
+        for contestant in self.judged:
+            missed += self._print_worlds(
+                contestant,
+                {world: measured[world, contestant] for world in self.worlds if world is not MAIN},
+            )
         return missed
 
-    def _print_main(
-        self, hand: Future[dict[str, Tally]], measured: Mapping[Contestant, Future[dict[Reading, Tally]]]
-    ) -> list[str]:
-        print(HEAD.format("search"), flush=True)
-        for name, tally in hand.result().items():
-            print(table_row(name, tally), flush=True)
-        for contestant, cell in measured.items():
+    def _print_main(self, measured: Measured) -> list[str]:
+        print(HEAD.format("search"))
+        for name, tally in measured[MAIN, None].items():
+            print(table_row(str(name), tally))
+        for contestant in self.contestants:
             for reading in contestant.readings:
-                print(table_row(f"{contestant.label}, {reading}", cell.result()[reading]), flush=True)
-        return [miss for each in self.judged for miss in misses(MAIN, measured[each].result()[CONTINUED])]
+                print(table_row(f"{contestant.label}, {reading}", measured[MAIN, contestant][reading]))
+        return [miss for each in self.judged for miss in misses(MAIN, measured[MAIN, each][CONTINUED])]
 
     def _print_worlds(
-        self, contestant: Contestant, measured: Mapping[World, Future[dict[Reading, Tally]]]
+        self, contestant: Contestant, measured: Mapping[World, Mapping[str | Reading, Tally]]
     ) -> list[str]:
         for reading in contestant.readings_by_world if measured else ():
-            print(f"\n{HEAD.format(f'{contestant.label}, {reading}, by world')}", flush=True)
-            for world, cell in measured.items():
-                print(table_row(world.name, cell.result()[reading]), flush=True)
-        return [miss for world, cell in measured.items() for miss in misses(world, cell.result()[CONTINUED])]
-
-    def _cell(self, world: World, contestant: Contestant | None) -> Cell:
-        return Cell(
-            world=world,
-            count=self.rounds if world is MAIN else self.scenario_rounds,
-            seed=self.seed,
-            contestant=contestant,
-            listed_seeds=self.listed_seeds,
-        )
+            print(f"\n{HEAD.format(f'{contestant.label}, {reading}, by world')}")
+            for world, tallies in measured.items():
+                print(table_row(world.name, tallies[reading]))
+        return [miss for world, tallies in measured.items() for miss in misses(world, tallies[CONTINUED])]
 
 
 def tables_asked(arguments: list[str] | None = None) -> Tables:
@@ -265,7 +300,7 @@ def main() -> int:
     begun = time.monotonic()
     tables = tables_asked()
     print(heading())
-    missed = tables.print()
+    missed = tables.print(tables.measured())
     print(f"\n{tables.rounds} and {tables.scenario_rounds} rounds, {time.monotonic() - begun:.0f} s")
     for miss in missed:
         print(f"MISSED {miss}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from world import FALSE_WINNER_PP, TRUE_WINNER_PP, Declared, SimulatedRound
 
@@ -36,6 +36,11 @@ class Tally:
                 self.overstated.append(claimed - effect)
             if measured is not None:
                 self.overstated_raw.append(measured - effect)
+
+    def __add__(self, other: Tally) -> Tally:
+        """The rounds of both."""
+        both = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        return Tally(**both)
 
     @property
     def winners_per_hour(self) -> tuple[float, float]:

@@ -115,9 +115,9 @@ class Declared:
     raw: Mapping[int, float | None] = field(default_factory=dict)
 
 
-def rounds(world: World, count: int, seed: int) -> Iterator[SimulatedRound]:
-    """The same rounds for the same seed, so that searches are compared on the same luck."""
-    random = np.random.default_rng([seed, *map(ord, world.name)])
+def rounds(world: World, count: int, seed: int, part: int = 0) -> Iterator[SimulatedRound]:
+    """The same rounds for the same seed and part, so that searches are compared on the same luck."""
+    random = np.random.default_rng([seed, part, *map(ord, world.name)])
     for _ in range(count):
         yield _round(world, random)
 

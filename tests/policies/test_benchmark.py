@@ -250,10 +250,24 @@ def test_the_quick_table_holds_every_world_and_the_full_one_12_000_rounds(benchm
     assert ([world.name for world in one.worlds], one.rounds) == (["noise x2"], 7)
 
 
+def test_a_long_table_is_measured_in_parts_that_differ(benchmark: Any) -> None:
+    asked = ["--rounds", "4500", "--world", "main", "--policy", "threshold"]
+    tables = benchmark.simulate.tables_asked(asked)
+    counts = [cell.count for cell in tables.cells if cell.contestant is not None]
+    assert counts == [2000, 2000, 500]
+    cell = benchmark.simulate.Cell(world=benchmark.world.MAIN, count=20, seed=1)
+    parts = [cell, dataclasses.replace(cell, part=1)]
+    first, second = map(benchmark.simulate.measure, parts)
+    whole = benchmark.simulate.together(parts, [first, second])[benchmark.world.MAIN, None]
+    for name, tally in whole.items():
+        assert tally.hours == first[name].hours + second[name].hours
+        assert first[name].hours != second[name].hours
+
+
 def test_tables_are_printed_for_the_named_policy(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--rounds", "3", "--scenario-rounds", "2", "--jobs", "1", "--policy", "threshold:min_delta=0.2"]
     tables = benchmark.simulate.tables_asked([*asked, "--world", "main", "--world", "4 variants"])
-    missed = tables.print()
+    missed = tables.print(tables.measured())
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("| threshold:min_delta=0.2, ") for line in lines) == 7
     assert sum(line.startswith("| 4 variants |") for line in lines) == 3
