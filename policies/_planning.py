@@ -12,7 +12,7 @@ from policies._delta import SeedCorrelation
 from policies._distributions import noncentral_t_upper_tail, t_upper_quantile
 from policies._looks import SAFE_SHARE
 from policies._variance import DEFAULT_DISCORDANCE, NoisePrior, eval_variance
-from policies.evidence import Objective
+from policies.evidence import Objective, Observation
 
 USUAL_POWER = 0.80
 #: an evaluation set whose own error exceeds so many min_effects decides nothing
@@ -38,6 +38,15 @@ class Design:
     def level(self) -> float:
         """What one candidate may spend at the last look."""
         return self.alpha * SAFE_SHARE[self.looks] / self.candidates
+
+
+def independent_examples(run: Observation | None, declared: int | None) -> int | None:
+    """What an evaluation set is worth: clusters where a run or the check of a spec tells them, else examples.
+
+    `declared` is what was known before anything ran. The smaller number holds where both tell one.
+    """
+    told = [declared] if run is None else [run.n_clusters or run.n_eval, declared]
+    return min((each for each in told if each), default=None)
 
 
 def eval_floor(objective: Objective, examples: int | None, discordance: float = DEFAULT_DISCORDANCE) -> float:

@@ -19,6 +19,7 @@ from policies._calibration import calibrated_share
 from policies._confirming import baseline_slots, candidate_slots
 from policies._ledger import Lesson, lesson_of
 from policies._looks import SAFE_SHARE, LookPlan, Looks, adjusted_p
+from policies._planning import independent_examples
 from policies._screening import (
     MAX_CONFIRMED,
     Screened,
@@ -193,11 +194,11 @@ class _Search:
         )
 
     def _examples(self) -> int | None:
-        """Independent examples of the confirming stage's evaluation set, as its first baseline run told."""
+        """Independent examples of the set that confirms, by its first baseline run or the spec."""
         told = [run for run in self.view.baseline if run.n_clusters or run.n_eval]
         at_medium = [run for run in told if run.stage == self.medium]
-        first = next(iter(at_medium or told), None)
-        return None if first is None else first.n_clusters or first.n_eval
+        declared = self.view.examples.get(self.medium)
+        return independent_examples(next(iter(at_medium or told), None), declared)
 
     def _missing(self, stage: str, config: str, slots: tuple[int, ...]) -> Run | None:
         missing = (slot for slot in slots if self.view.run(stage, config, slot) is None)

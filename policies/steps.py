@@ -49,6 +49,8 @@ class TaskView:
     stages: tuple[str, ...]
     #: how many seeds the task lists
     listed_seeds: int
+    #: independent examples of the evaluation set by stage, where they were known before anything ran
+    examples: Mapping[str, int] = field(default_factory=dict)
     baseline: tuple[Observation, ...] = ()
     #: runs by variant, every variant in file order
     variants: Mapping[str, tuple[Observation, ...]] = field(default_factory=dict)

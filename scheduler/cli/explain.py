@@ -103,7 +103,7 @@ def _background(task: TaskState, known: State) -> Background:
         ledger=task.begun.ledger if task.begun is not None else learnt(lessons, objective),
         tasks=sum(each.unit == objective.unit and each.medium.df > 0 for each in lessons),
         stored={each.stage: each.values for each in stored if each is not None},
-        examples=next((run.n_clusters or run.n_eval for run in reversed(runs)), None),
+        sized_run=runs[-1] if runs else None,
     )
 
 

@@ -39,6 +39,9 @@ def task_view(
         objective=task.task.objective,
         stages=tuple(stage.name for stage in task.task.stages),
         listed_seeds=len(task.task.seeds),
+        examples={
+            stage.name: stage.independent_examples for stage in task.task.stages if stage.independent_examples
+        },
         baseline=tuple(runs.pop(BASELINE)),
         variants={name: tuple(observations) for name, observations in runs.items()},
         decisions={

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from policies import Policy, make_policy
 from policies._assessment import Ledger
 from policies._looks import SAFE_SHARE
-from policies._planning import MOST_SEEDS
+from policies._planning import MOST_SEEDS, independent_examples
 from policies._prospects import (
     EvaluationSet,
     Finds,
@@ -21,7 +21,7 @@ from policies._prospects import (
     known_noise,
     passes_by_chance,
 )
-from policies.evidence import Objective
+from policies.evidence import Objective, Observation
 from scheduler.report import numbers
 from scheduler.rounds.round import Round, Task
 
@@ -35,8 +35,8 @@ class Background:
     tasks: int = 0
     #: the objective's metric of stored runs of its baseline, raw, by stage and seed
     stored: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
-    #: independent examples of the evaluation set, where only a run told them
-    examples: int | None = None
+    #: a run of the baseline that told the size of the evaluation set, if one did
+    sized_run: Observation | None = None
 
 
 def warnings(accepted: Round) -> Iterator[tuple[str, str]]:
@@ -51,7 +51,7 @@ def prospects(task: Task, background: Background) -> Iterator[str]:
     """What the task can find, a sentence a line."""
     policy = make_policy(task.policy.name, task.policy.options)
     objective = task.objective
-    found = _evaluation_set(task, policy, background.examples)
+    found = _evaluation_set(task, policy, background.sized_run)
     noises = {stage: _noise(stage, task, background) for stage in _stages(task)}
     yield from _noise_lines(noises, objective, background.tasks)
     if objective.unit == "pp":
@@ -84,9 +84,10 @@ def _confirming(task: Task) -> str:
     return _stages(task)[-1]
 
 
-def _evaluation_set(task: Task, policy: Policy, told: int | None) -> EvaluationSet:
+def _evaluation_set(task: Task, policy: Policy, run: Observation | None) -> EvaluationSet:
     stage = next(each for each in task.stages if each.name == _confirming(task))
-    return evaluation_set(task.objective, told or stage.independent_examples, discordance_of(policy))
+    examples = independent_examples(run, stage.independent_examples)
+    return evaluation_set(task.objective, examples, discordance_of(policy))
 
 
 def _noise(stage: str, task: Task, background: Background) -> KnownNoise:

@@ -9,8 +9,9 @@ import pytest
 from fakes.world import make_round, ok, play, task
 
 from policies._assessment import Ledger
+from policies._planning import independent_examples
 from policies._variance import NoisePrior
-from policies.evidence import Objective
+from policies.evidence import Objective, Observation
 from scheduler.cli.explain import explanation
 from scheduler.decide import facts
 from scheduler.decide.floors import stored_baseline
@@ -71,7 +72,54 @@ def test_clusters_count_and_not_examples() -> None:
 
 def test_a_set_whose_size_nobody_knows_yet_is_said_to_be_unknown_until_a_run_told() -> None:
     assert "of a size that only its first run tells" in told(task(policy=SCREENS))
-    assert "eval_limited: 48" in told(task(policy=SCREENS), Background(examples=48))
+    assert "eval_limited: 48" in told(task(policy=SCREENS), Background(sized_run=sized(48)))
+
+
+def sized(n_eval: int, n_clusters: int | None = None) -> Observation:
+    return Observation(
+        stage="medium",
+        config="baseline",
+        seed=0,
+        slot=0,
+        status="ok",
+        protocol="p",
+        value=0.5,
+        n_eval=n_eval,
+        n_clusters=n_clusters,
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "declared", "worth"),
+    [
+        (None, None, None),
+        (None, 128, 128),
+        (sized(1024, 48), None, 48),
+        (sized(1024), 48, 48),
+        (sized(48), 1024, 48),
+        (sized(1024, 900), 1024, 900),
+    ],
+)
+def test_the_smaller_number_of_examples_holds(
+    run: Observation | None, declared: int | None, worth: int | None
+) -> None:
+    assert independent_examples(run, declared) == worth
+
+
+def test_a_set_that_only_the_spec_tells_of_caps_the_verdict_as_it_was_warned() -> None:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
+        score = {"baseline": 0.5, "good": 0.9, "bad": 0.4}[intended.config]
+        return ok(score + 0.002 * (intended.seed % 7), n_eval=None)
+
+    small, large = (
+        play(outcome, make_round(task(policy=SCREENS, stages=stages(examples)))) for examples in (24, 5000)
+    )
+    verdicts = [
+        next(f for f in world.facts if isinstance(f, facts.VerdictReached) and f.config == "good")
+        for world in (small, large)
+    ]
+    assert [verdict.verdict for verdict in verdicts] == ["SUGGESTIVE", "WINNER"]
+    assert "eval_limited: 24 examples" in verdicts[0].reason
 
 
 def test_threshold_says_what_it_can_claim_and_how_often_nothing_passes() -> None:
