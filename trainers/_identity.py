@@ -28,7 +28,7 @@ def identity(module: ModuleType, name: str, home: Path, config: TrainerConfig) -
         "source": _source_when_loaded(name, home),
         "data": fingerprint.digest,
         "parts": dict(fingerprint.parts),
-        "versions": installed_versions(getattr(module, "DISTRIBUTIONS", ())),
+        "versions": dict(_versions_when_loaded(tuple(getattr(module, "DISTRIBUTIONS", ())))),
         "is_complete": fingerprint.is_complete,
     }
 
@@ -37,6 +37,12 @@ def identity(module: ModuleType, name: str, home: Path, config: TrainerConfig) -
 def _source_when_loaded(name: str, home: Path) -> str:
     """Asked for right after the trainer is first loaded, and then the same as long as its code is."""
     return source_digest(_registry.source(name, home))
+
+
+@functools.cache
+def _versions_when_loaded(distributions: tuple[str, ...]) -> dict[str, str]:
+    """What is installed later is not what this process has loaded, and the search takes 20 ms."""
+    return installed_versions(distributions)
 
 
 def source_digest(path: Path) -> str:
