@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fakes.daemon import Worker
 
 torch = pytest.importorskip("torch")
 
@@ -123,3 +124,39 @@ def test_being_asked_for_the_state_changes_nothing_about_a_run(tmp_path):
     alone = list(train(prepare(config, here), here))
     watched, _ = trained(config, context(tmp_path, keep_step=7))
     assert_same_evaluations(watched, alone)
+
+
+@pytest.fixture
+def workers(tmp_path):
+    """Two processes."""
+    pair = Worker(tmp_path), Worker(tmp_path)
+    yield pair
+    for worker in pair:
+        worker.close()
+
+
+def run(worker, folder, *, max_steps, eval_every, **fields):
+    config = Config(**TINY, lr_schedule="wsd", gate="scalar").model_dump(mode="json")
+    context = {"eval_every": eval_every, "n_eval": 32}
+    return worker.run(
+        folder, trainer="future_seed", config=config, max_steps=max_steps, context=context, bsz=8, **fields
+    )
+
+
+def test_two_workers_end_in_the_same_bits_with_and_without_a_break(tmp_path, workers):
+    one, two = workers
+    long = {"max_steps": 40, "eval_every": 6, "keep_for_steps": 100}
+    straight = run(one, "straight", **long)
+    quick = run(two, "quick", max_steps=15, eval_every=4, keep_for_steps=40)
+    assert quick["kept"]["step"] == 12
+    from_quick = {"folder": str(tmp_path / "quick/checkpoint"), "step": 12}
+    in_memory = run(two, "in_memory", **long, continue_from=from_quick)
+    from_disk = run(one, "from_disk", **long, continue_from=from_quick)
+
+    own = [look for look in straight["evaluations"] if look[0] > 12]
+    for name, continued in (("in_memory", in_memory), ("from_disk", from_disk)):
+        assert continued["inherited_steps"] == 12
+        assert continued["evaluations"] == [*quick["evaluations"][:3], *own]
+        for field in ("status", "steps", "acc", "loss", "value", "extra", "scores_digest"):
+            assert continued[field] == straight[field], field
+        assert_same_state(*(load(tmp_path / folder / "checkpoint") for folder in (name, "straight")))
