@@ -33,6 +33,7 @@ from policies._variance import (
     NoisePrior,
     eval_variance,
     moderated,
+    noise_kind,
     noise_prior,
     spread_of,
 )
@@ -101,7 +102,8 @@ def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) 
 
     The slots are named so that a decision read again later, with more runs, comes out the same.
     """
-    fitted = task.ledger.quick if stage == task.quick else task.ledger.medium
+    kind = noise_kind(stage, task.quick, task.medium)
+    fitted = task.ledger.quick if kind == "quick" else task.ledger.medium
     repeats = dict(task.stored_gains) if stage == task.medium else {}
     if fitted is None and task.objective.unit != "pp":
         runs = _at(task.baseline, stage, slots)
@@ -109,7 +111,7 @@ def knowledge(task: TaskRuns, stage: str, slots: Collection[int] | None = None) 
         repeats.update(own.baseline if own is not None else {})
     return Knowledge(
         noise=noise_prior(
-            "quick" if stage == task.quick else "medium",
+            kind,
             task.objective,
             fitted=fitted,
             baseline=repeats,

@@ -11,7 +11,15 @@ from policies._delta import SeedCorrelation, SeedPairs, compare, fit_correlation
 from policies._effect_prior import EffectPrior, Part, Reading, combined, refit
 from policies._looks import LookPlan
 from policies._posterior import medium_reading
-from policies._variance import MIN_SEEDS_FOR_SD, NoisePrior, Spread, fit_noise, quick_from_medium, spread_of
+from policies._variance import (
+    MIN_SEEDS_FOR_SD,
+    NoisePrior,
+    Spread,
+    fit_noise,
+    noise_kind,
+    quick_from_medium,
+    spread_of,
+)
 from policies.evidence import Objective, Observation
 
 
@@ -61,11 +69,13 @@ def lesson_of(
         baselines = [_by_seed(task, own if only_measures else fresh(own))]
     reused = {run.seed for run in task.baseline if run.stage == task.medium and run.is_reused}
     baseline = {s: value for s, value in max(baselines, key=len).items() if s not in reused}
+    replicated = spread_of([baseline, *(each.variant for each in comparisons.values())])
+    is_quick = noise_kind(task.medium, task.quick, task.medium) == "quick"
     return Lesson(
         unit=task.objective.unit,
         min_effect=task.objective.min_effect,
-        quick=_quick_spread(task),
-        medium=spread_of([baseline, *(each.variant for each in comparisons.values())]),
+        quick=replicated if is_quick else _quick_spread(task),
+        medium=Spread() if is_quick else replicated,
         pairs=sum((pairs_of(each) for each in comparisons.values()), SeedPairs()),
         readings=tuple(combined(each) for each in readings.values() if each),
         confirmed=len(confirmed.keys() & readings.keys()),
@@ -98,7 +108,7 @@ def learnt(lessons: Sequence[Lesson], objective: Objective) -> Ledger:
 def _quick_spread(task: TaskRuns) -> Spread:
     """Of the baseline at quick; nothing from one or two seeds, whose spread would only blur a fit.
 
-    Nor from a task of one stage: that is its medium.
+    Nor from a task of one stage, which confirms there.
     """
     if task.quick == task.medium:
         return Spread()

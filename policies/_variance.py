@@ -10,10 +10,13 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from policies._distributions import digamma, trigamma
 from policies.evidence import Objective
 
+#: runs of a stage that screens are noisier than those of later ones
+Kind = Literal["quick", "medium"]
 #: share of examples on which two runs disagree, where no scores tell it
 DEFAULT_DISCORDANCE = 0.10
 #: tasks the ledger must hold before its fit replaces the cold start: with fewer, d0 is anyone's guess
@@ -69,6 +72,12 @@ COLD_START = {
     "quick": NoisePrior(sd=2.2, df=4.0),
     "medium": NoisePrior(sd=1.7, df=4.0),
 }
+
+
+def noise_kind(stage: str, screening: str, confirming: str) -> Kind:
+    """Whether a stage is as noisy as quick ones are. Where one stage does both, its name tells."""
+    is_quick = stage == screening and (screening != confirming or stage == "quick")
+    return "quick" if is_quick else "medium"
 
 
 def spread_of(runs_by_config: Iterable[Mapping[int, float]]) -> Spread:

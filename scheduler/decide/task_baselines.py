@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policies._stop_rules import StopRules
+from policies._variance import noise_kind
 from scheduler.decide import baseline_store, facts
 from scheduler.decide.failures import Limits
 from scheduler.decide.state import State, TaskState, count_reused
@@ -67,12 +68,12 @@ class TaskBaselines:
         """Where the run should have ended, by what is stored."""
         if self.task.begun is None:
             return None
-        stages = [stage.name for stage in self.task.task.stages]
+        stages = [stage.name for stage in self.task.task.stages if stage.name != "confirm"]
         return baseline_store.expected_value(
             self.state.baselines.values(self._family(run.stage)),
             run.seed,
             objective=self.task.task.objective,
-            stage="quick" if run.stage == stages[0] and len(stages) > 1 else "medium",
+            stage=noise_kind(run.stage, stages[0], stages[min(1, len(stages) - 1)]),
             ledger=self.task.begun.ledger,
         )
 

@@ -21,6 +21,7 @@ from policies._prospects import (
     known_noise,
     passes_by_chance,
 )
+from policies._variance import noise_kind
 from policies.evidence import Objective, Observation
 from scheduler.report import numbers
 from scheduler.rounds.round import Round, Task
@@ -91,8 +92,8 @@ def _evaluation_set(task: Task, policy: Policy, run: Observation | None) -> Eval
 
 
 def _noise(stage: str, task: Task, background: Background) -> KnownNoise:
-    is_quick = stage != _confirming(task)
-    kind = "quick" if is_quick else "medium"
+    stages = _stages(task)
+    kind = noise_kind(stage, stages[0], stages[-1])
     return known_noise(kind, task.objective, background.ledger, background.stored.get(stage))
 
 
@@ -112,7 +113,10 @@ def _source(noise: KnownNoise, objective: Objective, tasks: int) -> str:
     if not noise.is_known:
         return f"unknown in {objective.unit}; `schedctl noise` measures it"
     if noise.own_runs:
-        return f"measured on {noise.own_runs} runs of this baseline"
+        # a few runs know their sd badly, and are weighed with what is expected of any task
+        beside = f" and {numbers.count(tasks, 'task')} here" if noise.is_fitted else ""
+        beside = " and a guess from other projects" if not noise.is_fitted and noise.prior.df else beside
+        return f"by {noise.own_runs} runs of this baseline{beside}"
     if noise.is_fitted:
         return f"measured on {numbers.count(tasks, 'task')} here"
     return "a guess from other projects; `schedctl noise` measures it"

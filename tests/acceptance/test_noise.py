@@ -66,7 +66,7 @@ def test_noise_is_measured_once_shown_and_reused(home: Home, spec: str) -> None:
     again = home.schedctl("noise", spec, "sums", "--seeds", "4")
     assert again.stdout.startswith("sums at medium: 4 runs")
     assert "sums  medium  4" in home.schedctl("noise", "--show").stdout
-    assert "measured on 4 runs of this baseline" in home.schedctl("explain", spec).stdout
+    assert "by 4 runs of this baseline" in home.schedctl("explain", spec).stdout
 
     only_sums = (home.paths.root / "night.toml").read_text().partition('[[tasks]]\nname = "other"')[0]
     home.drop("night", only_sums)

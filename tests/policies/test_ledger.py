@@ -128,3 +128,18 @@ def test_noise_is_told_in_the_min_effect_of_the_task() -> None:
 def test_the_effects_of_a_young_ledger_are_the_default() -> None:
     assert learnt(lessons(24), PP).effects is DEFAULT_PRIOR
     assert learnt(lessons(25), PP).effects is not DEFAULT_PRIOR
+
+
+@pytest.mark.parametrize(("stage", "kind"), [("quick", "quick"), ("medium", "medium")])
+def test_a_task_of_one_stage_teaches_the_noise_of_that_stage(stage: str, kind: str) -> None:
+    runs = tuple(run("baseline", stage, slot, 0.50 + 0.01 * slot) for slot in range(3))
+    alone = TaskRuns(objective=PP, baseline=runs, variants={}, quick=stage, medium=stage)
+    lesson = lesson_of(alone, only_measures=True)
+    assert {"quick": lesson.quick.df, "medium": lesson.medium.df} == {"quick": 0, "medium": 0} | {kind: 2}
+
+
+def test_a_reused_run_of_the_baseline_teaches_no_noise_again() -> None:
+    fresh_ones = tuple(run("baseline", "medium", slot, 0.50 + 0.01 * slot) for slot in range(4))
+    reused = tuple(replace(each, is_reused=each.slot < 2) for each in fresh_ones)
+    alone = TaskRuns(objective=PP, baseline=reused, variants={})
+    assert lesson_of(alone, only_measures=True).medium == spread_of([{2: 52.0, 3: 53.0}])
