@@ -118,7 +118,7 @@ class Context:
     device: str
     #: threads the run may use on the CPU
     threads: int
-    #: prepared data may be kept here, named by content
+    #: prepared data may be kept here, named by content: see trainers/prepared_data.py
     cache_dir: Path
     #: the run's own folder; None in `prepare`, which runs before the run exists
     run_dir: Path | None = None

@@ -114,9 +114,9 @@ def test_the_evaluation_set_does_not_depend_on_the_seed_or_the_variant(tmp_path)
     assert (first.masked == second.masked).all()
 
 
-def test_training_writes_no_file(tmp_path):
+def test_training_writes_nothing_but_its_cache(tmp_path):
     evaluations(tmp_path, gate="scalar")
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
 def test_training_leaves_the_flags_of_torch_as_they_were(tmp_path):
@@ -263,6 +263,7 @@ def test_the_ceilings_are_reported_where_they_apply(tmp_path):
         "ceiling_left": pytest.approx(0.6837, abs=1e-4),
         "ceiling_all": pytest.approx(0.98535, abs=1e-4),
     }
+    assert prepare(Config(), context(tmp_path)).ceilings == ceilings
     assert not prepare(Config(layout="prompt"), context(tmp_path)).ceilings
     assert not prepare(Config(side=9, masked=28), context(tmp_path)).ceilings
 

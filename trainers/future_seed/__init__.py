@@ -51,7 +51,7 @@ def examples(config: Config, n_eval: int | None) -> tuple[int, int | None]:
 
 
 def prepare(config: Config, context: Context) -> Prepared:
-    """The model, the evaluation set and the first weights, on the CPU. Writes nothing."""
+    """The model, the evaluation set and the first weights, on the CPU. Writes nothing but its cache."""
     from trainers.future_seed import training
 
     return training.prepare(config, context)

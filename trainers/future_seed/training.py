@@ -65,7 +65,7 @@ def prepare(config: Config, context: Context) -> Prepared:
         # The first optimizer of a process imports a second's worth of torch: better here than in the run.
         optimizer=make_optimizer(model, config),
         examples=evaluation_set(task, context.n_eval or config.n_eval or N_EVAL),
-        ceilings=ceilings(config),
+        ceilings=ceilings(config, context.cache_dir),
     )
 
 
