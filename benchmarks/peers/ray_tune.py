@@ -20,11 +20,11 @@ WAYS = (
     Way(name="Ray Tune", isolation="a process per run (an actor)"),
     Way(name=REUSED, isolation="none: runs share an actor", has_process_per_run=False),
 )
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_DEDUP_LOGS": "0"}
 
 
 @contextmanager
 def opened(way: Way, folder: Path) -> Iterator[Callable[[Work], None]]:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
     ray.init(
