@@ -40,15 +40,25 @@ def examples_of(evaluation: Evaluation) -> int | None:
 class Recorder:
     """Keeps the evaluations of one run and writes its files. Never writes outside the run's folder."""
 
-    def __init__(self, run_dir: Path, metric: str, device: str, *, keeps_scores: bool = False) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        metric: str,
+        device: str,
+        *,
+        keeps_scores: bool = False,
+        keep_step: int | None = None,
+    ) -> None:
         self.run_dir = run_dir
         self.last: Evaluation | None = None
         self._metric = metric
         self._device = device
         #: whether the scores of every evaluation are kept, and not only the last ones
         self._keeps_scores = keeps_scores
-        #: what was said of each evaluation, those of the run that this one goes on from included
-        self.told: list[dict[str, Any]] = []
+        #: up to this step a longer run may inherit the evaluations; None where none may
+        self._keep_step = keep_step
+        #: what was said of those, the ones that this run has inherited itself included
+        self.heritage: list[dict[str, Any]] = []
         self._inherited: Origin | None = None
         #: [step, loss, acc, digest of the scores] by step
         self._evaluations: dict[int, list[Any]] = {}
@@ -104,8 +114,9 @@ class Recorder:
         return {"type": "evaluation", **told}
 
     def _remember(self, told: Mapping[str, Any]) -> None:
-        self.told.append(dict(told))
         step, loss, acc, value = (told[name] for name in ("step", "loss", "acc", "value"))
+        if self._keep_step is not None and step <= self._keep_step:
+            self.heritage.append(dict(told))
         if value is not None:
             self._curve[step] = float(value)
         if acc is not None:

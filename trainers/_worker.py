@@ -52,7 +52,7 @@ class Keeper:
             maker=_checkpoint.maker_of(assignment.message, assignment.identity),
             n_eval=context.n_eval,
             train_seconds=round(self._train_seconds, 6),
-            evaluations=[told for told in self._recorder.told if told["step"] <= step],
+            evaluations=self._recorder.heritage,
         )
         folder = self._recorder.run_dir / _checkpoint.FOLDER
         return Kept(folder=folder, origin=origin, state=self._state)
@@ -138,6 +138,7 @@ class Worker:
             metric,
             assignment.context.device,
             keeps_scores=bool(assignment.message.get("keep_scores")),
+            keep_step=assignment.context.keep_step,
         )
         if assignment.is_probe:
             found, failure = self._probe(assignment, recorder)
