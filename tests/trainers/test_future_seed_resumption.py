@@ -11,7 +11,16 @@ from fakes.daemon import Worker
 torch = pytest.importorskip("torch")
 
 from trainers.contract import Context  # noqa: E402
-from trainers.future_seed import Config, load, prepare, resume, save, shared_steps, train  # noqa: E402
+from trainers.future_seed import (  # noqa: E402
+    Config,
+    load,
+    prepare,
+    resume,
+    save,
+    shared_steps,
+    train,
+    training,
+)
 
 TINY = {"d_model": 8, "head_size": 4, "n_layer": 2, "warmup": 4}
 
@@ -124,6 +133,20 @@ def test_being_asked_for_the_state_changes_nothing_about_a_run(tmp_path):
     alone = list(train(prepare(config, here), here))
     watched, _ = trained(config, context(tmp_path, keep_step=7))
     assert_same_evaluations(watched, alone)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_cuda_a_break_changes_no_bit_in_the_wy_form(tmp_path, monkeypatch, precision):
+    monkeypatch.setattr(training, "choose_kernel", lambda *_: ("wy", "the test's choice"))
+    config = Config(**TINY, lr_schedule="wsd", gate="scalar", precision=precision)
+    long = context(tmp_path, max_steps=40, eval_every=6, device="cuda:0")
+    straight, straight_end = trained(config, long)
+    _, state = trained(config, replace(long, max_steps=15, keep_step=12))
+    save(state, tmp_path)
+    continued, continued_end = trained(config, long, load(tmp_path))
+    assert_same_evaluations(continued, [e for e in straight if e.step > 12])
+    assert_same_state(continued_end, straight_end)
 
 
 @pytest.fixture
