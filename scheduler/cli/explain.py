@@ -11,7 +11,7 @@ import typer
 from policies._ledger import learnt
 from scheduler.cli.reading import described_round
 from scheduler.decide.floors import stored_baseline, stored_slots
-from scheduler.decide.forecast import Forecast, Outlook, forecast_round, total
+from scheduler.decide.forecast import Forecast, Outlook, PlannedRun, forecast_round, total
 from scheduler.decide.state import RoundState, State, TaskState
 from scheduler.report.load import load_home
 from scheduler.report.numbers import count, duration, duration_range
@@ -129,8 +129,15 @@ def _table(outlook: Outlook) -> Iterator[str]:
             "-" if run.bsz is None else run.bsz,
             "-" if run.budget.max_steps is None else run.budget.max_steps,
             f"{run.budget.time_budget_sec:g} s",
-            duration(run.likely_seconds) + ("  if promoted" if run.is_conditional else ""),
+            duration(run.likely_seconds) + _condition(run),
         )
+
+
+def _condition(run: PlannedRun) -> str:
+    """What has to come first; seeds beyond those of the spec are for candidates."""
+    if not run.is_conditional:
+        return ""
+    return "  if promoted" if run.seed is not None else "  if it comes to candidates"
 
 
 def _row(*cells: object) -> str:
