@@ -39,6 +39,7 @@ def demo(
     paths = home.round(checked.spec["id"])
     typer.echo()
     typer.echo(summary_text(load_round(paths)), nl=False)
+    typer.echo(f"report: {paths.report} (open it in a browser)")
     typer.echo(f"records: {paths.records}")
 
 
