@@ -16,6 +16,7 @@ from trainers.future_seed import (  # noqa: E402
     load,
     prepare,
     resume,
+    resumption,
     save,
     shared_steps,
     train,
@@ -126,6 +127,14 @@ def test_a_state_is_left_as_it_is_by_the_run_that_gave_it_and_the_one_that_goes_
     save(state, tmp_path)
     trained(config, context(tmp_path, max_steps=40), state)
     assert_same_state(state, load(tmp_path))
+
+
+@pytest.mark.parametrize("large", [0, 100, 10**9])
+def test_a_state_survives_its_file_however_large_its_tensors(tmp_path, monkeypatch, large):
+    monkeypatch.setattr(resumption, "LARGE", large)
+    _, state = trained(Config(**TINY, gate="head"), context(tmp_path, max_steps=3))
+    save(state, tmp_path)
+    assert_same_state(load(tmp_path), state)
 
 
 def test_being_asked_for_the_state_changes_nothing_about_a_run(tmp_path):
