@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The peers of `make bench` that are too heavy for the environment of the project
+PEERS := .venv-peers
 # Where to take another build of torch from: make demo TORCH_INDEX=https://...
 TORCH_INDEX ?=
 # Further arguments for pytest: make test PYTEST_ARGS="-k spool -x"
 PYTEST_ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types pytest bench clean
+.PHONY: help demo test lint types pytest bench bench-peers clean
 
 help:
 	@echo 'make demo    watch a small search round train, prune, promote and report'
@@ -17,6 +19,7 @@ help:
 	@echo 'make lint    ruff check, ruff format --check'
 	@echo 'make types   mypy --strict on scheduler and policies'
 	@echo 'make bench   measure the figures of benchmarks/RESULTS.md'
+	@echo 'make bench-peers   install the peers that it compares with, into .venv-peers (4 GB)'
 	@echo 'make clean   remove .venv and caches; queue/, results/ and .demo/ stay'
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -49,7 +52,19 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/handover.py
 	$(BIN)/python benchmarks/idle_daemon.py
 	$(BIN)/python benchmarks/policies/simulate.py
+	$(BIN)/python benchmarks/peers/compare.py --write
+
+bench-peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: benchmarks/peers/requirements.txt constraints.txt
+	@$(PEERS)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(PEERS)
+	$(if $(TORCH_INDEX),$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt torch --index-url $(TORCH_INDEX))
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -r benchmarks/peers/requirements.txt
+	@touch $@
+	@command -v tsp >/dev/null || echo "task-spooler is a system package: apt install task-spooler"
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
