@@ -201,7 +201,7 @@ def look_words(objective: Objective, look: facts.LookTaken, name: str) -> str:
 
 
 def gain_words(objective: Objective, verdict: facts.VerdictReached) -> str:
-    """`+8.49pp raw, +7.95pp shrunk [+4.82, +10.69], 2 v 3 seeds`; empty where nothing was estimated."""
+    """`+8.49pp raw, +7.95pp shrunk [+4.82, +10.69], 2v3 seeds`; empty where nothing was estimated."""
     if verdict.shrunk_gain is None or verdict.interval is None:
         return ""
     low, high = (numbers.signed(objective, end).removesuffix(objective.unit) for end in verdict.interval)
@@ -209,7 +209,7 @@ def gain_words(objective: Objective, verdict: facts.VerdictReached) -> str:
     if verdict.raw_gain is None:
         return f"{shrunk}, no fresh seeds"
     raw = numbers.signed(objective, verdict.raw_gain)
-    return f"{raw} raw, {shrunk}, {verdict.variant_seeds} v {verdict.baseline_seeds} seeds"
+    return f"{raw} raw, {shrunk}, {verdict.variant_seeds}v{verdict.baseline_seeds} seeds"
 
 
 def baseline_fields(objective: Objective, baseline: BaselineReading) -> list[str]:

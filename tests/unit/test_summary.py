@@ -290,7 +290,7 @@ def screened_round() -> RoundState:
 def test_a_confirmed_round_tells_gains_raw_beside_shrunk_and_looks_with_their_p() -> None:
     text = summary_text(screened_round())
     assert re.search(
-        r"good +WINNER +\+\d+\.\d\dpp raw, \+\d+\.\d\dpp shrunk \[\+\d+\.\d\d, \+\d+\.\d\d\], 1 v 2 seeds",
+        r"good +WINNER +\+\d+\.\d\dpp raw, \+\d+\.\d\dpp shrunk \[\+\d+\.\d\d, \+\d+\.\d\d\], 1v2 seeds",
         text,
     )
     assert re.search(r"fresh seeds \(1 candidate, 3 looks declared, alpha 0\.1\):\n +good +look 1 \+", text)
