@@ -25,7 +25,7 @@ ROUNDS: dict[str, Callable[[], ToldRound]] = {
     "troubled": troubled,
     "by_loss": by_loss,
 }
-WIDTHS = (360, 1280)
+WIDTHS = (360, 760, 1000, 1280)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 #: WCAG AA for text of normal size
 LEAST_CONTRAST = 4.5
