@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,8 @@ import psutil
 
 Value = TypeVar("Value")
 
-#: an environment variable by which a peer's processes are known, wherever they went
+#: an environment variable by which a peer's processes are known, wherever they went; the marks of all that
+#: one program runs begin alike
 MARK = "ROUNDHOUSE_PEERS_MARK"
 #: how long what is over may take to leave
 SETTLE_SECONDS = 10.0
@@ -49,9 +50,20 @@ def left(mark: str, known: Iterable[tuple[int, float]] = ()) -> list[psutil.Proc
     return _left(mark, known)
 
 
+def new_segments(before: Collection[str]) -> tuple[str, ...]:
+    """Names in /dev/shm that were not there before, once all are gone or ten seconds are over."""
+    _wait_until(lambda: set(shared_segments()) <= set(before))
+    return tuple(name for name in shared_segments() if name not in before)
+
+
 def shared_segments() -> tuple[str, ...]:
     """Names in /dev/shm."""
     return tuple(sorted(os.listdir("/dev/shm"))) if Path("/dev/shm").exists() else ()
+
+
+def running(mark: str) -> list[psutil.Process]:
+    """Processes of all peers whose mark begins so, as of now."""
+    return _processes(mark)
 
 
 def end(processes: Iterable[psutil.Process]) -> None:
@@ -90,7 +102,9 @@ def _look(mark: str) -> Look:
 def _processes(mark: str) -> list[psutil.Process]:
     """Those with the mark, and their descendants: a daemon may keep its environment from its children."""
     marked = [
-        process for process in psutil.process_iter() if (_if_alive(process.environ) or {}).get(MARK) == mark
+        process
+        for process in psutil.process_iter()
+        if (_if_alive(process.environ) or {}).get(MARK, "").startswith(mark)
     ]
     found = {process.pid: process for process in marked}
     for process in marked:

@@ -12,13 +12,13 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from _figures import Timeline, timeline
-from _leftovers import MARK, end, left, shared_segments
+from _leftovers import MARK, end, left, new_segments, shared_segments
 from _peers import Entrant
 from _work import HERE, Work, journal_lines
 
@@ -68,7 +68,8 @@ class Leftovers:
     after: Mapping[str, Any]
     #: once the peer had ended
     processes_left: int
-    segments_left: int
+    #: names in /dev/shm
+    segments_left: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +97,15 @@ def shuffled(
     return order
 
 
+def sitting_mark() -> str:
+    """How the marks begin of all that this program runs."""
+    return f"{os.getpid()}-"
+
+
 def measure(entrant: Entrant, piece: Piece) -> Measured:
     """Have the peer do the work in a fresh folder. Nothing of it is left afterwards; raises PeerFailed."""
     folder = Path(tempfile.mkdtemp(prefix="peers-"))
-    mark, segments = uuid.uuid4().hex, set(shared_segments())
+    mark, segments = f"{sitting_mark()}{uuid.uuid4().hex}", shared_segments()
     try:
         work = piece.work(folder)
         opened = time.monotonic()
@@ -120,14 +126,14 @@ def measure(entrant: Entrant, piece: Piece) -> Measured:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _leftovers(told: Mapping[str, Any], mark: str, segments: set[str]) -> Leftovers:
+def _leftovers(told: Mapping[str, Any], mark: str, segments: Collection[str]) -> Leftovers:
     processes = left(mark, [(pid, created) for pid, created in told["after"]["known"]])
     end(processes)
     return Leftovers(
         before=told["before"],
         after=told["after"],
         processes_left=len(processes),
-        segments_left=len(set(shared_segments()) - segments),
+        segments_left=new_segments(segments),
     )
 
 

@@ -8,48 +8,105 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
+import _plan
 import _tables
+from _leftovers import end, running
 from _peers import Entrant, find, modules
-from _sitting import THREADS, Measured, PeerFailed, Piece, measure, shuffled
-from _tables import MEMORY, ROUND, SCREENING, SHORT
+from _plan import MEDIUM_SECONDS, QUICK_SECONDS, ROUND_VARIANTS, SHORT_VARIANTS, WARM_UP, Order, Sizes
+from _sitting import THREADS, Measured, PeerFailed, Piece, measure, sitting_mark
+from _tables import MEMORY, ROUND, SCREENING
 from _work import PROMOTED, Way, command, journal_lines
 from subject import environment, heading
 from trial import Trial
 
 RESULTS = Path(__file__).resolve().parents[1] / "RESULTS.md"
 SECTION = "## `benchmarks/peers/compare.py`"
-WARM_UP = "warm-up"
 #: of the run that tells how fast the machine is
 CALIBRATION_STEPS = 400
-QUICK_SECONDS, MEDIUM_SECONDS = 1.1, 2.2
-SHORT_VARIANTS, ROUND_VARIANTS = 2, 6
-#: a plain trial is over at once
-PLAIN_STEPS, LEAST_STEPS = 20, 10
+#: what is left behind does not depend on the time, so it may be measured side by side
+MEMORY_AT_ONCE = 2
 
 
 def main() -> None:
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun = time.monotonic()
     entrants, skipped = find(options.peers or modules())
     _tell(", ".join(entrant.way.name for entrant in entrants))
-    measured, failed = _measure_all(_plan(entrants, options, _steps_a_second()))
-    ways = [entrant.way for entrant in entrants if entrant.way.name not in failed]
-    text = f"{_report(ways, measured, options)}\n{_tables.absent(skipped, failed)}".strip()
+    sitting = _sit(entrants, options)
+    ways = [entrant.way for entrant in entrants if entrant.way.name not in sitting.failed]
+    demands, is_met = _tables.demands(sitting.measured)
+    told = [*_report(ways, sitting.measured, options), demands, _tables.sameness(sitting.measured)]
+    text = "\n\n".join(part for part in [*told, _tables.absent(skipped, sitting.failed)] if part)
     took = f"took:    {(time.monotonic() - begun) / 60:.0f} min, order shuffled by seed {options.seed}\n"
     print(f"{heading()}{took}\n{text}")
     if options.write:
         body = f"```\n{heading()}{took}```\n\n{text}"
         RESULTS.write_text(_tables.with_section(RESULTS.read_text(), SECTION, body))
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if sitting.failed or not is_met else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sitting:
+    measured: list[Measured] = field(default_factory=list)
+    #: why a way was given up, by its name
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def take(self, order: Order, at_once: int = 1) -> None:
+        """Measure all of it. A way that fails is left out of what follows."""
+        with ThreadPoolExecutor(at_once) as pool:
+            try:
+                list(pool.map(lambda pair: self._take_one(*pair), order))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                end(running(sitting_mark()))
+                raise
+
+    def _take_one(self, entrant: Entrant, piece: Piece) -> None:
+        name = entrant.way.name
+        if name in self.failed:
+            return
+        try:
+            done = measure(entrant, piece)
+        except PeerFailed as failure:
+            _tell(f"{name}, {piece.name}: FAILED\n{failure}")
+            self.failed[name] = failure.reason
+            return
+        _tell(f"{name}, {piece.name}: {done.timeline.wall_seconds:.1f} s")
+        if piece.name != WARM_UP:
+            self.measured.append(done)
+
+
+def _sit(entrants: Sequence[Entrant], options: argparse.Namespace) -> _Sitting:
+    sizes = Sizes(
+        steps_a_second=_steps_a_second(),
+        repeats=options.repeats,
+        screening_runs=options.screening_runs,
+        budget_seconds=options.budget_seconds,
+        memory_runs=options.memory_runs,
+        is_thorough=options.thorough,
+    )
+    sitting = _Sitting()
+    sitting.take(_plan.warm_up(entrants))
+    if ROUND in options.parts:
+        sitting.take(_plan.rounds(entrants, sizes, options.seed))
+    if SCREENING in options.parts:
+        sitting.take(_plan.screenings(entrants, sizes, options.seed))
+    if MEMORY in options.parts:
+        sitting.take(_plan.memories(entrants, sizes, options.seed), MEMORY_AT_ONCE)
+    return sitting
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--peers", nargs="*", choices=modules(), help="only these")
     add("--parts", nargs="*", choices=(ROUND, SCREENING, MEMORY), default=(ROUND, SCREENING, MEMORY))
-    add("--repeats", type=int, default=2, help="of the round and of the short length (default 2)")
+    add("--repeats", type=int, default=1, help="of the round and of the short length (default 1)")
     add("--screening-runs", type=int, default=20, help="(default 20)")
     add("--budget-seconds", type=float, default=10.0, help="of a run of the screening round (default 10)")
     add("--memory-runs", type=int, default=200, help="(default 200)")
@@ -65,71 +122,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=random.randrange(1000), help="of the order")
     add("--write", action="store_true", help="into benchmarks/RESULTS.md")
     return parser
-
-
-def _plan(
-    entrants: Sequence[Entrant], options: argparse.Namespace, steps_a_second: float
-) -> list[tuple[Entrant, Piece]]:
-    """All the work in its order; first a little that is not timed, so that files are warm and faults show."""
-
-    def steps(seconds: float) -> int:
-        return max(LEAST_STEPS, round(seconds * steps_a_second))
-
-    quick, medium = steps(QUICK_SECONDS), steps(MEDIUM_SECONDS)
-    warm_up = Piece(name=WARM_UP, kind="torch", variants=SHORT_VARIANTS, quick_steps=LEAST_STEPS)
-    timed = [
-        Piece(name=SHORT, kind="torch", variants=SHORT_VARIANTS, quick_steps=quick),
-        Piece(name=ROUND, kind="torch", variants=ROUND_VARIANTS, quick_steps=quick, medium_steps=medium),
-    ]
-    screening = Piece(
-        name=SCREENING,
-        kind="torch",
-        variants=options.screening_runs,
-        quick_steps=steps(options.budget_seconds),
-    )
-    screened = [entrant for entrant in entrants if entrant.way.is_screened or options.thorough]
-    order = [(entrant, warm_up) for entrant in entrants]
-    if ROUND in options.parts:
-        order += shuffled(entrants, timed, options.repeats, options.seed)
-    if SCREENING in options.parts:
-        order += shuffled(screened, [screening], 1, options.seed)
-    if MEMORY in options.parts:
-        watched = [(entrant, _watched(entrant, options)) for entrant in entrants]
-        random.Random(options.seed).shuffle(watched)
-        order += watched
-    return order
-
-
-def _watched(entrant: Entrant, options: argparse.Namespace) -> Piece:
-    """A process takes with it all it had, whatever that was; only one that goes on needs to load torch."""
-    is_torch = options.thorough or not entrant.way.has_process_per_run
-    return Piece(
-        name=MEMORY,
-        kind="torch" if is_torch else "plain",
-        variants=options.memory_runs,
-        quick_steps=LEAST_STEPS if is_torch else PLAIN_STEPS,
-        is_watched=True,
-    )
-
-
-def _measure_all(order: Sequence[tuple[Entrant, Piece]]) -> tuple[list[Measured], dict[str, str]]:
-    """What was measured, and by way why it was given up."""
-    measured: list[Measured] = []
-    failed: dict[str, str] = {}
-    for entrant, piece in order:
-        name = entrant.way.name
-        if name in failed:
-            continue
-        try:
-            done = measure(entrant, piece)
-        except PeerFailed as failure:
-            _tell(f"{name}, {piece.name}: FAILED\n{failure}")
-            failed[name] = failure.reason
-            continue
-        _tell(f"{name}, {piece.name}: {done.timeline.wall_seconds:.1f} s")
-        if piece.name != WARM_UP:
-            measured.append(done)
-    return measured, failed
 
 
 def _steps_a_second() -> float:
@@ -143,26 +135,23 @@ def _steps_a_second() -> float:
         return CALIBRATION_STEPS / (line["ended"] - line["begun"])
 
 
-def _report(ways: Sequence[Way], measured: Sequence[Measured], options: argparse.Namespace) -> str:
-    runs = ROUND_VARIANTS + PROMOTED
-    parts = [
-        (
-            f"Overhead beside trainings of {QUICK_SECONDS} s, from {SHORT_VARIANTS} and from {runs} runs",
+def _report(ways: Sequence[Way], measured: Sequence[Measured], options: argparse.Namespace) -> list[str]:
+    budget = options.budget_seconds
+    told: list[str] = []
+    if ROUND in options.parts:
+        told += [
+            f"Overhead beside trainings of {QUICK_SECONDS} s, the slope between {SHORT_VARIANTS} runs and "
+            f"{ROUND_VARIANTS + PROMOTED}:",
             _tables.overheads(ways, measured),
-        ),
-        (
             f"A whole round: {ROUND_VARIANTS} variants at quick ({QUICK_SECONDS} s), {PROMOTED} of them at "
-            f"medium ({MEDIUM_SECONDS} s)",
+            f"medium ({MEDIUM_SECONDS} s):",
             _tables.rounds(ways, measured),
-        ),
-        (
-            f"A screening round: {options.screening_runs} runs of {options.budget_seconds:g} s",
-            _tables.screenings(ways, measured, options.budget_seconds),
-        ),
-        (f"Left behind by {options.memory_runs} short runs", _tables.memories(ways, measured)),
-    ]
-    told = [f"{title}:\n\n{table}\n" for title, table in parts if table.count("\n") > 1]
-    return "\n".join([*told, _tables.sameness(measured), ""])
+        ]
+    if SCREENING in options.parts:
+        told += [f"A screening round, runs of {budget:g} s:", _tables.screenings(ways, measured, budget)]
+    if MEMORY in options.parts:
+        told += [f"What {options.memory_runs} short runs leave behind:", _tables.memories(ways, measured)]
+    return told
 
 
 def _tell(line: str) -> None:

@@ -31,6 +31,7 @@ def opened(way: Way, folder: Path) -> Iterator[Callable[[Work], None]]:
         address="local",
         num_cpus=1,
         include_dashboard=False,
+        _temp_dir=str(folder / "ray"),
         object_store_memory=100 * 2**20,
         log_to_driver=False,
         logging_level=logging.ERROR,
@@ -52,7 +53,7 @@ def run(work: Work, is_reusing: bool) -> None:
             max_concurrent_trials=1,
             reuse_actors=is_reusing,
         ),
-        run_config=tune.RunConfig(storage_path=str(work.folder / "ray"), verbose=0),
+        run_config=tune.RunConfig(storage_path=str(work.folder / "results"), verbose=0),
     )
     results = tuner.fit()
     if results.errors:

@@ -142,7 +142,7 @@ def test_a_peer_runs_the_whole_round_and_leaves_nothing(peers: Any, module: str,
     assert min(done.timeline.gaps_seconds) > 0
     assert done.leftovers.before["processes"] >= 1
     assert done.leftovers.after["processes"] <= done.leftovers.before["processes"]
-    assert (done.leftovers.processes_left, done.leftovers.segments_left) == (0, 0)
+    assert (done.leftovers.processes_left, done.leftovers.segments_left) == (0, ())
 
 
 def test_a_peer_that_fails_says_why(peers: Any) -> None:
