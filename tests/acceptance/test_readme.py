@@ -86,8 +86,9 @@ def test_the_readmes_round_runs_by_the_readmes_commands(home: Home) -> None:
             done = home.schedctl(verb, *arguments)
             assert done.returncode == 0, done.stderr
     home.wait_for("night")
-    wait_until(home.paths.round("night").summary_text.exists, "the summary")
-    summary = home.paths.round("night").summary_text.read_text()
+    path = home.paths.round("night").summary_text
+    wait_until(lambda: path.exists() and "\nfinished;" in path.read_text(), "the round's last summary")
+    summary = path.read_text()
     assert re.search(r"hot +d_loss=\+", summary)
     for word in ("RUN", "PRUNE", "PROMOTE", "VERDICT"):
         assert f" {word} " in home.log()
