@@ -16,8 +16,8 @@ Value = TypeVar("Value")
 #: an environment variable by which a peer's processes are known, wherever they went; the marks of all that
 #: one program runs begin alike
 MARK = "ROUNDHOUSE_PEERS_MARK"
-#: how long what is over may take to leave
-SETTLE_SECONDS = 10.0
+#: how long what is over may take to leave; the report of a round is the longest of that
+SETTLE_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 TERMINATE_SECONDS = 5.0
 
@@ -37,21 +37,21 @@ class Look:
 
 
 def look(mark: str, settled: int | None = None) -> Look:
-    """What the peer holds: at once, or when it has no more than `settled` processes, or after ten seconds."""
+    """What the peer holds: at once, or when it has no more than `settled` processes, or after a minute."""
     if settled is not None:
         _wait_until(lambda: len(_processes(mark)) <= settled)
     return _look(mark)
 
 
 def left(mark: str, known: Iterable[tuple[int, float]] = ()) -> list[psutil.Process]:
-    """Processes of a peer that has ended, once all are gone or ten seconds are over."""
+    """Processes of a peer that has ended, once all are gone or a minute is over."""
     known = tuple(known)
     _wait_until(lambda: not _left(mark, known))
     return _left(mark, known)
 
 
 def new_segments(before: Collection[str]) -> tuple[str, ...]:
-    """Names in /dev/shm that were not there before, once all are gone or ten seconds are over."""
+    """Names in /dev/shm that were not there before, once all are gone or a minute is over."""
     _wait_until(lambda: set(shared_segments()) <= set(before))
     return tuple(name for name in shared_segments() if name not in before)
 
