@@ -135,6 +135,15 @@ class KeepError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DropStates:
+    """Remove what runs kept for longer ones: nobody will go on from it."""
+
+    round: str
+    #: folders of the runs below the round's `runs/`
+    run_dirs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteReport:
     """Rebuild the round's reports from its records."""
 
@@ -174,6 +183,7 @@ Action = (
     | MoveSpec
     | CloseRecords
     | KeepError
+    | DropStates
     | WriteReport
     | DiscardRequest
     | Exit

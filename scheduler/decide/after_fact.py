@@ -9,6 +9,7 @@ from typing import Any
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
+from scheduler.decide.continuation import states_of_no_use
 from scheduler.decide.failures import Limits, backoff_seconds
 from scheduler.decide.inputs import DeadlineKind
 from scheduler.decide.state import PROBE_STAGE, Spare, State, open_attempt
@@ -20,6 +21,18 @@ EXIT_SECONDS = 10.0
 
 def after_fact(before: State, state: State, fact: facts.Fact, limits: Limits) -> tuple[Action, ...]:
     """Effects that `fact`, already folded into `state`, calls for."""
+    return (*_effects(before, state, fact, limits), *_dropped_states(state, fact))
+
+
+def _dropped_states(state: State, fact: facts.Fact) -> tuple[Action, ...]:
+    name = getattr(fact, "task", None)
+    if not isinstance(fact, facts.RoundFact) or name is None:
+        return ()
+    run_dirs = states_of_no_use(state.rounds[fact.round].tasks[name], fact)
+    return (act.DropStates(round=fact.round, run_dirs=run_dirs),) if run_dirs else ()
+
+
+def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> tuple[Action, ...]:
     match fact:
         case facts.RoundAccepted():
             return (act.MoveSpec(round=fact.round, file=fact.file, to="active"),)

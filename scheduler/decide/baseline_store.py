@@ -150,6 +150,7 @@ def reused(store: facts.BaselineKept, wanted: facts.RunIntended) -> facts.RunFin
         device=wanted.device,
         run_dir=f"../../{origin.round}/runs/{origin.run_dir}",
         cached_from=f"{origin.round}/{origin.run_dir}",
+        kept_step=None,
         is_recovered=False,
     )
 

@@ -21,6 +21,8 @@ _REPORTED = (
     "n_clusters",
     "scores_digest",
     "steps",
+    "inherited_steps",
+    "inherited_seconds",
     "train_seconds",
     "eval_seconds",
     "wall_seconds",
@@ -45,6 +47,7 @@ def reported_end(
         **(_assignment(intended) | {"bsz": result.get("bsz", intended.bsz)}),
         **reported,
         status=result["status"],
+        kept_step=_kept_step(result.get("kept")),
         extra={name: _number(number) for name, number in (result.get("extra") or {}).items()},
         curve=tuple((step, _number(number)) for step, number in result.get("curve") or ()),
         evaluations=tuple(tuple(map(_number, each)) for each in result.get("evaluations") or ()),
@@ -54,6 +57,11 @@ def reported_end(
         error=error_text(failure),
         is_recovered=is_recovered,
     )
+
+
+def _kept_step(kept: Mapping[str, Any] | None) -> int | None:
+    """Of a state on the disk; one that is only in the worker's memory goes with it."""
+    return kept["step"] if kept and kept.get("bytes") is not None else None
 
 
 def unreported_end(

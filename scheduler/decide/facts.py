@@ -124,6 +124,11 @@ class AssignmentFact(AttemptFact):
 class RunIntended(AssignmentFact):
     """A worker is about to be made for this run."""
 
+    #: steps of the longer run that may go on from this one, whose trainer then keeps its state
+    keep_for_steps: int | None = None
+    #: {run_dir, step}: the kept state that this one goes on from, if its trainer can
+    continue_from: Mapping[str, Any] | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(AttemptFact):
@@ -159,7 +164,13 @@ class RunFinished(AssignmentFact):
     #: (step, loss, acc, digest of the scores by example) at each evaluation
     evaluations: tuple[tuple[int, float | None, float | None, str | None], ...] = ()
     scores_digest: str | None = None
+    #: in all, inherited ones included
     steps: int | None = None
+    #: steps that a shorter run had done, and the seconds they took it
+    inherited_steps: int | None = None
+    inherited_seconds: float | None = None
+    #: the step of the state that lies in its folder for a longer run; None where none does
+    kept_step: int | None = None
     train_seconds: float | None = None
     eval_seconds: float | None = None
     wall_seconds: float | None = None

@@ -24,6 +24,8 @@ class WorkerPrepared:
     boot_id: str
     #: {source, data, versions, parts} as the worker sees them now
     identity: Mapping[str, Any]
+    #: the step whose state it will keep for a longer run; None where it keeps none
+    keep_step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,8 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
     if attempt.started is None or attempt.intended.stage == PROBE_STAGE:
         return None
     likely = _likely_value(state, task, attempt)
+    worker = state.live.workers.get(attempt.id)
+    keeps_state = worker is not None and worker.prepared is not None and worker.prepared.keep_step is not None
     # What only waits for the run in flight is not waited for here.
     state = replace(state, live=Live(waits=state.live.waits, is_recovered=True))
     ends = _extremes(task, attempt.intended) if likely is None else (likely,)
@@ -42,7 +44,19 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
         ends = ends[:1]  # it has no value that counts
     imagined = (_imagined_end(attempt, value) for value in ends)
     first, *others = (_after_end(state, end, limits) for end in imagined)
+    if keeps_state and first is not None and _goes_on(attempt.intended, first):
+        return None  # it would be prepared from a state that is not there yet
     return first if all(other == first for other in others) else None
+
+
+def _goes_on(run: facts.RunIntended, following: facts.RunIntended) -> bool:
+    """Whether `following` is the longer run that `run` keeps its state for."""
+    return (run.round, run.task, run.config, run.seed) == (
+        following.round,
+        following.task,
+        following.config,
+        following.seed,
+    )
 
 
 def _after_end(state: State, end: facts.RunFinished, limits: Limits) -> facts.RunIntended | None:

@@ -10,6 +10,7 @@ from policies._ledger import learnt
 from policies.evidence import Delta, Hold, Promote, Prune
 from policies.steps import Decide, Freeze, Judge, Look, Run, Step, TaskView
 from scheduler.decide import facts
+from scheduler.decide.continuation import state_to_go_on_from, steps_to_keep_for
 from scheduler.decide.failures import (
     Again,
     InFlight,
@@ -190,6 +191,8 @@ class TaskPlan:
             protocol=protocol,
             content_key=content_key(protocol, config, key.seed),
             run_dir=run_folder(key, attempt),
+            keep_for_steps=steps_to_keep_for(self.task, key.stage, slot),
+            continue_from=state_to_go_on_from(self.task, key, self.protocols),
         )
 
     def _decision(self, step: Decide) -> facts.VariantFact:

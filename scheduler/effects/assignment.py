@@ -39,6 +39,11 @@ def prepare_message(action: StartWorker, home: HomePaths, threads: int) -> dict[
         "metric": task.objective.metric,
         "keep_scores": StopRules.of(task.policy.options).needs_scores,
     }
+    message["keep_for_steps"] = intended.keep_for_steps
+    origin = intended.continue_from
+    if origin is not None:
+        folder = home.round(intended.round).run(origin["run_dir"]).checkpoint
+        message["continue_from"] = {"folder": str(folder), "step": origin["step"]}
     if action.is_probe:
         message["candidates"] = list(task.bsz)
         message["stages"] = [{"name": stage.name, **asdict(stage.budget)} for stage in task.stages]

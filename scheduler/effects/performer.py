@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -43,6 +44,7 @@ Performable = (
     | act.MoveSpec
     | act.CloseRecords
     | act.KeepError
+    | act.DropStates
     | act.WriteReport
     | act.DiscardRequest
 )
@@ -105,6 +107,10 @@ class Performer:
             case act.CancelDeadlines(attempt_id=attempt_id):
                 for kind in get_args(inputs.DeadlineKind):
                     self._deadlines.cancel(f"{kind}:{attempt_id}")
+            case act.DropStates(round=round_id, run_dirs=run_dirs):
+                for run_dir in run_dirs:
+                    # Gone or not: nothing asks for it again, and the end of the task sweeps once more.
+                    shutil.rmtree(self._home.round(round_id).run(run_dir).checkpoint, ignore_errors=True)
             case act.WriteReport(round=round_id, is_live=is_live):
                 self._reporting.write(round_id, is_live=is_live)
             case _:

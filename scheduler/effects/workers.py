@@ -182,6 +182,7 @@ class Workers:
                         start_time=worker.tree.start_time,
                         boot_id=self._boot_id,
                         identity=message["identity"],
+                        keep_step=message.get("keep_step"),
                     )
                 )
             case "evaluation":

@@ -276,6 +276,8 @@ def _readings(fact: facts.RunFinished, objective: Objective) -> list[str]:
         readings.append(f"steps={fact.steps}")
     if fact.train_seconds is not None:
         readings.append(f"seconds={fact.train_seconds:.1f}")
+    if fact.inherited_steps:
+        readings.append(f"inherited={fact.inherited_steps}")
     return readings
 
 

@@ -30,6 +30,11 @@ class RunPaths:
         return self.root / "error.txt"
 
     @property
+    def checkpoint(self) -> Path:
+        """The state that a longer run may go on from, while it may."""
+        return self.root / "checkpoint"
+
+    @property
     def scores(self) -> Path:
         return self.root / "scores.npy"
 

@@ -44,6 +44,7 @@ BY_NAME: dict[str, Any] = {
     "candidates": ("a", "b"),
     "chances": {"a": 0.75},
     "interval": (-0.5, 2.5),
+    "continue_from": {"run_dir": "sums.quick.good.s0.a1", "step": 120},
     "warnings": ("the seed changes nothing",),
     "expected": (0.25, 0.75),
     "stored": {"p": {"7": 0.5}},

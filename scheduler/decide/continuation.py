@@ -1,0 +1,64 @@
+"""May a run go on from where a shorter one was? Which state is kept for it, and when it is of no more use.
+
+A run goes on only from its own config, seed and batch size at an earlier stage. Whether its trainer can do
+that bit for bit is the trainer's to say: what it cannot use it leaves, and begins with its first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scheduler.decide import facts
+from scheduler.decide.state import PROBE_STAGE, TaskState
+from scheduler.rounds.identity import RunKey
+
+
+def steps_to_keep_for(task: TaskState, stage: str, slot: int) -> int | None:
+    """The steps of the longer run that may follow with the same seed; None where none does."""
+    if slot >= len(task.task.seeds):
+        return None  # such a seed follows from the protocol, and is another at every stage
+    own = task.budget(stage).max_steps
+    names = [each.name for each in task.task.stages if each.name != "confirm"]
+    later = names[names.index(stage) + 1 :] if stage in names else []
+    following = task.budget(later[0]).max_steps if later else None
+    return following if own is not None and following is not None and following > own else None
+
+
+def state_to_go_on_from(task: TaskState, key: RunKey, protocols: Mapping[str, str]) -> dict[str, Any] | None:
+    """Folder and step of the state that the run may go on from: the one furthest on."""
+    names = [each.name for each in task.task.stages]
+    for stage in reversed(names[: names.index(key.stage)]):
+        for run in _ended(task, RunKey(task=key.task, stage=stage, config=key.config, seed=key.seed)):
+            is_current = run.protocol == protocols[stage] and run.bsz == task.bsz
+            if run.kept_step is not None and run.cached_from is None and is_current:
+                return {"run_dir": run.run_dir, "step": run.kept_step}
+    return None
+
+
+def states_of_no_use(task: TaskState, fact: facts.Fact) -> tuple[str, ...]:
+    """Run folders whose kept state nobody will go on from any more, once `fact` is known."""
+    match fact:
+        case facts.RunFinished(inherited_steps=steps, key=key) if steps and not fact.has_failed:
+            origin = next((a.intended for a in task.attempts[key] if a.finished == fact), None)
+            taken = origin.continue_from if origin is not None else None
+            return (str(taken["run_dir"]),) if taken else ()
+        case facts.VariantPruned(config=config) | facts.VariantHeld(config=config):
+            return tuple(run.run_dir for run in _kept(task) if run.config == config)
+        case facts.TaskFinished():
+            return tuple(run.run_dir for run in _kept(task))
+    return ()
+
+
+def _kept(task: TaskState) -> Iterator[facts.RunFinished]:
+    for key in task.attempts:
+        if key.stage != PROBE_STAGE:
+            kept = (run for run in _ended(task, key) if run.kept_step is not None)
+            yield from (run for run in kept if run.cached_from is None)
+
+
+def _ended(task: TaskState, key: RunKey) -> Iterator[facts.RunFinished]:
+    """The ends of a run that went well."""
+    for attempt in task.attempts.get(key, ()):
+        if attempt.finished is not None and attempt.finished.status == "ok":
+            yield attempt.finished
