@@ -23,6 +23,8 @@ class Config(TrainerConfig):
     scale: float = 1.0
     #: changes nothing
     label: str = ""
+    #: its first seed waits in its midst until it is told to stop, however busy the machine is
+    waits: bool = False
 
 
 def fingerprint(config: Config) -> Fingerprint:
@@ -38,6 +40,8 @@ def train(config: Config, context: Context) -> Iterator[Evaluation]:
     ease = random.random(64)
     for step in range(1, context.max_steps + 1):
         time.sleep(0.02)
+        while config.waits and context.seed == 0 and step == 45 and not context.is_stopping():
+            time.sleep(0.02)
         if step % 10 == 0:
             scores = (config.top * step / context.max_steps * ease).astype(np.float32)
             acc = float(scores.mean())
@@ -59,9 +63,9 @@ seeds = [0, 1]
 """
 
 VARIANTS = {
-    "copy": 'label = "another"',
-    "wild": "scale = 4.0",
-    "poor": "top = 0.2",
+    "copy": 'label = "another"\nwaits = true',
+    "wild": "scale = 4.0\nwaits = true",
+    "poor": "top = 0.2\nwaits = true",
     "fine": "top = 0.7",
 }
 
