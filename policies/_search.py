@@ -1,0 +1,353 @@
+"""What comes next in a search by `screen_confirm`? Stage by stage, from the runs that are over."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from policies._assessment import Progress, TaskRuns, evidence, is_comparable, progress, screened_variant
+from policies._calibration import calibrated_share
+from policies._confirming import baseline_slots, candidate_slots
+from policies._looks import LookPlan, Looks, adjusted_p
+from policies._planning import independent_examples
+from policies._screening import (
+    Screened,
+    ScreenRule,
+    baseline_quick_slots,
+    chances,
+    confirm_set,
+    promoted,
+)
+from policies._verdict import judge
+from policies.evidence import BASELINE, Delta, Hold, Observation, Promote, Prune
+from policies.steps import (
+    CandidateAtLook,
+    ConfirmSet,
+    Decide,
+    Freeze,
+    Judge,
+    Look,
+    Run,
+    Step,
+    TaskView,
+)
+
+if TYPE_CHECKING:
+    from policies.screen_confirm import Policy
+
+CALIBRATION_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """One task under the policy, with what follows from its runs worked out once."""
+
+    policy: Policy
+    view: TaskView
+
+    @functools.cached_property
+    def stages(self) -> tuple[str, ...]:
+        """`confirm` is medium on fresh seeds, and no stage of its own."""
+        return tuple(stage for stage in self.view.stages if stage != "confirm")
+
+    @property
+    def quick(self) -> str:
+        return self.stages[0]
+
+    @property
+    def medium(self) -> str:
+        """The stage that confirms; a task with one stage screens and confirms there."""
+        return self.stages[min(1, len(self.stages) - 1)]
+
+    @functools.cached_property
+    def runs(self) -> TaskRuns:
+        view = self.view
+        frozen = view.confirm_set
+        return TaskRuns(
+            objective=view.objective,
+            baseline=view.baseline,
+            variants=view.variants,
+            examples=frozen.examples if frozen is not None else self._examples(),
+            discordance=self.policy.discordance,
+            quick=self.quick,
+            medium=self.medium,
+            ledger=view.ledger,
+            stored=view.stored.get(self.medium, {}),
+        )
+
+    def screened(self, name: str) -> Screened:
+        """The variant as slot 0 shows it, worked out when it is first asked for: most steps need one."""
+        if name not in self._screened:
+            self._screened[name] = screened_variant(self.runs, name)
+        return self._screened[name]
+
+    @functools.cached_property
+    def _screened(self) -> dict[str, Screened]:
+        return {}
+
+    @functools.cached_property
+    def plan(self) -> LookPlan | None:
+        frozen = self.view.confirm_set
+        if frozen is None or not frozen.candidates:
+            return None
+        return LookPlan(
+            candidates=frozen.candidates, looks=frozen.looks, alpha=frozen.alpha, share=frozen.share
+        )
+
+    @functools.cached_property
+    def failed(self) -> frozenset[str]:
+        """Candidates that have a fresh run which can tell nothing, and never will."""
+        candidates = self.plan.candidates if self.plan is not None else ()
+        return frozenset(name for name in candidates if not is_comparable(self.runs, name))
+
+    @functools.cached_property
+    def progress(self) -> Progress | None:
+        return progress(self.runs, self.plan, self.failed) if self.plan is not None else None
+
+    def next(self) -> Step | None:
+        if not self.view.variants:
+            return self._listed_baselines()
+        return (
+            self._screen()
+            or self._promote()
+            or self._medium_of_survivors()
+            or self._freeze()
+            or self._after_medium()
+            or self._confirm()
+            or self._judge()
+            or self._long()
+        )
+
+    def _examples(self) -> int | None:
+        """Independent examples of the set that confirms, by its first baseline run or the spec."""
+        told = [run for run in self.view.baseline if run.n_clusters or run.n_eval]
+        at_medium = [run for run in told if run.stage == self.medium]
+        declared = self.view.examples.get(self.medium)
+        return independent_examples(next(iter(at_medium or told), None), declared)
+
+    def _missing(self, stage: str, config: str, slots: tuple[int, ...]) -> Run | None:
+        missing = (slot for slot in slots if self.view.run(stage, config, slot) is None)
+        return next((Run(stage=stage, config=config, slot=slot) for slot in missing), None)
+
+    def _listed_baselines(self) -> Step | None:
+        """A task without variants measures: every listed seed, at every stage."""
+        slots = tuple(range(self.view.listed_seeds))
+        runs = (self._missing(stage, BASELINE, slots) for stage in self.stages)
+        return next((run for run in runs if run is not None), None)
+
+    def _screen(self) -> Step | None:
+        """Quick at slot 0 for the baseline and every variant; whatever has no chance is pruned at once."""
+        undecided = self.undecided
+        if not undecided:
+            return None
+        ran = list(itertools.takewhile(self._has_screened, undecided))
+        # those before the last were asked when they were the last; once all ran, nobody is left unasked
+        for name in ran[-1:] if len(ran) < len(undecided) else ran:
+            weak = self._rule.why_weak(self.screened(name), self.view.ledger.effects)
+            if weak is not None:
+                return self._decided(name, self.quick, Prune(reason=weak))
+        if len(ran) == len(undecided):
+            return None
+        slots = baseline_quick_slots(len(self.view.variants)) if self.quick != self.medium else (0,)
+        return self._missing(self.quick, BASELINE, slots) or self._missing(
+            self.quick, undecided[len(ran)], (0,)
+        )
+
+    def _has_screened(self, name: str) -> bool:
+        return bool(self.view.variants[name]) and self.view.run(self.quick, name, 0) is not None
+
+    @functools.cached_property
+    def undecided(self) -> list[str]:
+        """Variants about which nothing is decided after quick."""
+        quick, decisions = self.quick, self.view.decisions
+        return [name for name in self.view.variants if quick not in decisions.get(name, ())]
+
+    @property
+    def _rule(self) -> ScreenRule:
+        return ScreenRule(
+            rule=self.policy.rule,
+            weak_below=self.policy.weak_below,
+            min_delta=self.policy.min_delta / self.view.objective.min_effect,
+        )
+
+    def _promote(self) -> Step | None:
+        """The best half of all variants goes on, once all are screened."""
+        undecided = self.undecided
+        if not undecided:
+            return None
+        if self.view.confirm_set is not None:
+            late = Hold(reason="the confirm set is frozen already; a new round can try it again")
+            return self._decided(undecided[0], self.quick, late)
+        pruned = {name for name in self.view.variants if self.view.decided(name, self.quick) == "pruned"}
+        survivors = [self.screened(name) for name in self.view.variants if name not in pruned]
+        if self.quick == self.medium:
+            return self._decided(undecided[0], self.quick, Promote(reason="may be a candidate"))
+        going_on = promoted(survivors, len(self.view.variants), self.view.ledger.effects)
+        best_first = [*(name for name in going_on if name in undecided)]
+        if best_first:
+            place = f"place {going_on.index(best_first[0]) + 1} of {len(survivors)}"
+            return self._decided(best_first[0], self.quick, Promote(reason=place))
+        not_among = f"not among the best {len(going_on)} of {len(self.view.variants)}"
+        return self._decided(undecided[0], self.quick, Hold(reason=not_among))
+
+    def _after_medium(self) -> Step | None:
+        """What the frozen set means for each survivor."""
+        frozen = self.view.confirm_set
+        undecided = [name for name in self.survivors if self.view.decided(name, self.medium) is None]
+        if frozen is None or not undecided:
+            return None
+        name = undecided[0]
+        if name in frozen.candidates:
+            place = f"candidate {frozen.candidates.index(name) + 1} of {len(frozen.candidates)}"
+            return self._decided(name, self.medium, Promote(reason=place))
+        return self._decided(name, self.medium, Hold(reason="not in the confirm set"))
+
+    def _decided(self, name: str, stage: str, decision: Prune | Promote | Hold) -> Decide:
+        shown = self.screened(name)
+        before = shown.at_quick if stage == self.quick else shown
+        has_run = before.first is not None
+        return Decide(
+            config=name,
+            stage=stage,
+            decision=decision,
+            to_stage="confirm" if stage == self.medium else None,
+            delta=_slot_0_delta(self.view, name, stage),
+            chance=before.posterior(self.view.ledger.effects).at_least(1.0) if has_run else None,
+        )
+
+    @functools.cached_property
+    def survivors(self) -> list[str]:
+        return [name for name in self.view.variants if self.view.decided(name, self.quick) == "promoted"]
+
+    def _medium_of_survivors(self) -> Step | None:
+        """Medium at slot 0, the baseline first: it selects once more, and never judges."""
+        survivors = self.survivors
+        if not survivors or self.view.confirm_set is not None:
+            return None
+        missing = [name for name in survivors if self.view.run(self.medium, name, 0) is None]
+        if not missing:
+            return self._missing(self.medium, BASELINE, (0,))
+        by_chance = chances([self.screened(name).at_quick for name in missing])
+        best = max(missing, key=lambda name: by_chance[name])
+        return self._missing(self.medium, BASELINE, (0,)) or Run(stage=self.medium, config=best, slot=0)
+
+    def _freeze(self) -> Step | None:
+        if self.view.confirm_set is not None or not self.survivors:
+            return None
+        able = [self.screened(name) for name in self.survivors]
+        effects = self.view.ledger.effects
+        candidates = confirm_set(able, effects)
+        frozen = ConfirmSet(
+            candidates=candidates,
+            looks=self.policy.looks,
+            alpha=self.policy.level,
+            share=self._share(len(candidates)),
+            examples=self._examples(),
+            chances=chances(able, effects),
+        )
+        return Freeze(stage=self.medium, confirm_set=frozen)
+
+    def _share(self, candidates: int) -> float | None:
+        """The calibrated share of alpha; None where the safe one holds."""
+        noise = self.view.ledger.medium
+        if not self.policy.calibrated_looks or noise is None or not candidates:
+            return None
+        return calibrated_share(
+            candidates=candidates,
+            looks=self.policy.looks,
+            alpha=self.policy.level,
+            prior_df=noise.df,
+            seed=CALIBRATION_SEED,
+            correlation=self.view.ledger.correlation,
+        )
+
+    def _confirm(self) -> Step | None:
+        """The next fresh seed of the next look, one of each candidate in turn; or the look itself."""
+        if self.plan is None or self.view.verdicts or self.view.looks_taken == self.plan.looks:
+            return None  # verdicts come after the last look
+        assert self.progress is not None
+        looks = self.progress.looks
+        if looks.taken > self.view.looks_taken:
+            return self._look(self.view.looks_taken + 1)
+        able = [name for name in looks.open if name not in self.failed]
+        if not able:
+            return None
+        look = looks.taken + 1
+        for slot in baseline_slots(look):
+            for name in (BASELINE, *able):
+                if name == BASELINE or slot in candidate_slots(look):
+                    missing = self._missing(self.medium, name, (slot,))
+                    if missing is not None:
+                        return missing
+        raise AssertionError(f"look {look} has its runs and was not taken")
+
+    def _look(self, look: int) -> Look:
+        """What look number `look` showed, as it did when it was taken."""
+        assert self.plan is not None
+        assert self.progress is not None
+        looks, unit = self.progress.looks, self.view.objective.min_effect
+        found = {}
+        for name, candidate in self.progress.at_look(look).items():
+            measured, reading = candidate.estimate, candidate.reading
+            found[name] = CandidateAtLook(
+                delta=measured.delta * unit,
+                se=measured.se * unit,
+                df=measured.df,
+                p=reading.p,
+                adjusted_p=self._adjusted(looks, name, look, reading.p),
+                chance=reading.probability,
+                variant_seeds=measured.variant_seeds,
+                baseline_seeds=measured.baseline_seeds,
+            )
+        return Look(
+            stage=self.medium,
+            look=look,
+            candidates=found,
+            rejected=tuple(name for name, each in looks.rejected.items() if each.look == look),
+            futile=tuple(name for name, at in looks.futile.items() if at == look),
+        )
+
+    def _adjusted(self, looks: Looks, name: str, look: int, p: float) -> float:
+        if name in looks.rejected:
+            return looks.rejected[name].adjusted_p
+        rejected = sum(each.look <= look for each in looks.rejected.values())
+        return adjusted_p(looks.plan, p, len(looks.plan.candidates) - rejected)
+
+    def _judge(self) -> Step | None:
+        name = next((name for name in self.view.variants if name not in self.view.verdicts), None)
+        if name is None:
+            return None
+        plan = self.plan if self.plan is not None and name in self.plan.candidates else None
+        return Judge(config=name, verdict=judge(evidence(self.runs, name, plan, self.failed)))
+
+    def _long(self) -> Step | None:
+        """Winners alone go on to the stages after medium, with a baseline of their own there."""
+        winners = [name for name, verdict in self.view.verdicts.items() if verdict == "WINNER"]
+        for stage in self.stages[2:]:
+            for name in winners:
+                if self.view.decided(name, stage) is not None:
+                    continue
+                missing = self._missing(stage, BASELINE, (1,)) or self._missing(stage, name, (1,))
+                if missing is not None:
+                    return missing
+                claim = Hold(reason=f"one seed at {stage}: a claim of its own, beside the verdict")
+                delta = self.view.evidence(name).delta(stage)
+                return Decide(config=name, stage=stage, decision=claim, delta=delta)
+        return None
+
+
+def _slot_0_delta(view: TaskView, name: str, stage: str) -> Delta | None:
+    """The matched delta of the screening seed, as records and the log tell it."""
+
+    def at_slot_0(runs: tuple[Observation, ...]) -> tuple[Observation, ...]:
+        return tuple(run for run in runs if run.stage == stage and run.slot == 0)
+
+    evidence_at = view.evidence(name)
+    return type(evidence_at)(
+        objective=view.objective,
+        stages=view.stages,
+        variant=at_slot_0(evidence_at.variant),
+        baseline=at_slot_0(evidence_at.baseline),
+    ).delta(stage)
