@@ -38,9 +38,13 @@ class Look:
 
 def look(mark: str, settled: int | None = None) -> Look:
     """What the peer holds: at once, or when it has no more than `settled` processes, or after a minute."""
-    if settled is not None:
-        _wait_until(lambda: len(_processes(mark)) <= settled)
-    return _look(mark)
+    deadline = time.monotonic() + SETTLE_SECONDS
+    seen = _look(mark)
+    # What has settled is what is told: another report may begin right after the last has gone.
+    while settled is not None and seen.processes > settled and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        seen = _look(mark)
+    return seen
 
 
 def left(mark: str, known: Iterable[tuple[int, float]] = ()) -> list[psutil.Process]:
