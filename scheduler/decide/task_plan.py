@@ -7,7 +7,7 @@ from typing import Any
 
 from policies import Policy, make_policy
 from policies._ledger import learnt
-from policies.evidence import Delta, Hold, Promote, Prune
+from policies.evidence import Delta, Hold, Promote, Prune, UnmatchedError
 from policies.steps import Decide, Freeze, Judge, Look, Run, Step, TaskView
 from scheduler.decide import facts
 from scheduler.decide.continuation import state_to_go_on_from, steps_to_keep_for
@@ -91,8 +91,21 @@ class TaskPlan:
             if move is not None:
                 return move
         view = task_view(self.task, over, self.protocols, self.baselines.values())
-        step = self.policy.next(view)
+        try:
+            step = self.policy.next(view)
+        except UnmatchedError as error:
+            return self._incomparable(error)
         return self._finish(view) if step is None else self._fact(step)
+
+    def _incomparable(self, error: UnmatchedError) -> facts.TaskParked:
+        """Runs of one protocol that were scored differently: no policy can go on from there."""
+        return facts.TaskParked(
+            round=self.round_id,
+            task=self.task.task.name,
+            failure_class="data",
+            reason=str(error),
+            remedy="let the trainer score every run alike, and submit the round under another id",
+        )
 
     def _ended(self, key: RunKey, over: list[facts.RunFinished]) -> Move | None:
         """What follows from how a run ended; a run that is over is added to `over`."""

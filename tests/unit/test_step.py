@@ -12,7 +12,7 @@ from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
 from scheduler.decide.step import is_idle, why_nothing_runs
-from scheduler.rounds.round import Budget, Stage
+from scheduler.rounds.round import Budget, PolicyChoice, Stage
 
 
 def by_config(scores: dict[str, float]) -> Any:
@@ -543,3 +543,16 @@ def test_a_new_driver_makes_a_new_protocol_and_nothing_old_is_compared() -> None
     protocols = {(run.stage, run.protocol) for run in facts_of(world, facts.RunFinished)}
     assert len(protocols) == 4
     assert facts_of(world, facts.RoundFinished)[-1].outcome == "finished"
+
+
+def test_a_task_whose_runs_were_scored_on_different_sets_is_parked_and_the_daemon_lives() -> None:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
+        size = 100 if intended.config == "baseline" else 90
+        return ok(0.5, n_eval=size, scores_digest=f"{intended.config} {intended.seed}")
+
+    screened = task("uneven", policy=PolicyChoice(name="screen_confirm", options={}))
+    world = play(outcome, make_round(screened, task("fine")))
+    (parked,) = facts_of(world, facts.TaskParked)
+    assert parked.task == "uneven"
+    assert "scored on 90 and 100 examples" in parked.reason
+    assert world.state.rounds["night"].tasks["fine"].is_finished
