@@ -21,7 +21,7 @@ from policies._screening import (
     promoted,
 )
 from policies._verdict import judge
-from policies.evidence import BASELINE, Delta, Hold, Observation, Promote, Prune
+from policies.evidence import BASELINE, Delta, Hold, Promote, Prune, matched_delta
 from policies.steps import (
     CandidateAtLook,
     ConfirmSet,
@@ -340,14 +340,5 @@ class Search:
 
 def _slot_0_delta(view: TaskView, name: str, stage: str) -> Delta | None:
     """The matched delta of the screening seed, as records and the log tell it."""
-
-    def at_slot_0(runs: tuple[Observation, ...]) -> tuple[Observation, ...]:
-        return tuple(run for run in runs if run.stage == stage and run.slot == 0)
-
-    evidence_at = view.evidence(name)
-    return type(evidence_at)(
-        objective=view.objective,
-        stages=view.stages,
-        variant=at_slot_0(evidence_at.variant),
-        baseline=at_slot_0(evidence_at.baseline),
-    ).delta(stage)
+    variant, baseline = ([run for run in runs if run.slot == 0] for runs in view.evidence(name).at(stage))
+    return matched_delta(view.objective, variant, baseline)

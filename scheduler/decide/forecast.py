@@ -8,15 +8,12 @@ most, it lasts as the slowest finished one, half as long again as its steps sugg
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import orjson
-
-from policies import Policy, make_policy
+from policies import make_policy
 from policies.steps import PossibleRun
 from scheduler.decide import facts
 from scheduler.decide.state import PROBE_STAGE, RoundState, TaskState
@@ -123,8 +120,7 @@ class Outlook:
         protocols = {run.stage: run.protocol for run in ended}
         over = [run for run in ended if run.protocol == protocols[run.stage]]
         view = task_view(task, over, protocols)
-        options = orjson.dumps(task.task.policy.options, option=orjson.OPT_SORT_KEYS)
-        policy = _policy(task.task.policy.name, options)
+        policy = make_policy(task.task.policy.name, task.task.policy.options)
         return cls(
             task=task,
             runs_done=len(over),
@@ -223,8 +219,3 @@ def _measured_seconds(runs: Iterable[facts.RunFinished]) -> dict[str, tuple[floa
         if seconds is not None and math.isfinite(seconds):
             durations.setdefault(run.stage, []).append(seconds)
     return {stage: tuple(seconds) for stage, seconds in durations.items()}
-
-
-@functools.lru_cache(maxsize=64)
-def _policy(name: str, options: bytes) -> Policy:
-    return make_policy(name, orjson.loads(options))
