@@ -167,9 +167,9 @@ class Exit:
     reason: str
 
 
-Action = (
-    Record
-    | StartWorker
+#: what the daemon does once everything is recorded
+Effect = (
+    StartWorker
     | PrepareAhead
     | OpenGate
     | ReleaseWorker
@@ -178,7 +178,6 @@ Action = (
     | AskAdvice
     | SetDeadline
     | CancelDeadlines
-    | KeepSpec
     | RejectSpec
     | MoveSpec
     | CloseRecords
@@ -186,5 +185,5 @@ Action = (
     | DropStates
     | WriteReport
     | DiscardRequest
-    | Exit
 )
+Action = Record | KeepSpec | Effect | Exit

@@ -12,6 +12,7 @@ from scheduler.decide.actions import Action
 from scheduler.decide.continuation import states_of_no_use
 from scheduler.decide.failures import Limits, backoff_seconds
 from scheduler.decide.inputs import DeadlineKind
+from scheduler.decide.room import has_room
 from scheduler.decide.state import PROBE_STAGE, Spare, State, open_attempt
 from scheduler.rounds.round import Task
 
@@ -42,6 +43,8 @@ def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> t
                 deadline(fact.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),
                 deadline(fact.attempt_id, "prepare", limits.prepare_timeout_seconds),
             )
+        case facts.GpuCleared():
+            return start_if_free(state)
         case facts.RunStarted():
             return _open_gate(state, fact, limits)
         case facts.StopDecided(is_audit=False):
@@ -78,12 +81,12 @@ def _make_worker(spare: Spare | None, state: State, fact: facts.RunIntended) -> 
 
 
 def start_if_free(state: State) -> tuple[Action, ...]:
-    """Record the start of a prepared worker, once no other process of ours is on its device."""
-    workers = state.live.workers.values()
-    for worker in workers:
+    """Record the start of a prepared worker, once there is room for it on its device."""
+    for worker in state.live.workers.values():
         attempt = open_attempt(state, worker.attempt_id)
-        is_alone = all(other.device != worker.device for other in workers if other is not worker)
-        if worker.prepared is None or attempt is None or attempt.started is not None or not is_alone:
+        if worker.prepared is None or attempt is None or attempt.started is not None:
+            continue
+        if worker.device in state.dirty or not has_room(state, attempt.intended):
             continue
         if state.live.stopping is not None or not state.rounds[attempt.intended.round].is_open:
             continue  # it is being ended

@@ -83,6 +83,8 @@ class RunResult:
 
     attempt_id: str
     result: Mapping[str, Any]
+    #: on its device, while its process still holds what it took; None where nobody can tell
+    free_memory_mib: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,6 +148,9 @@ def _live_after_input(state: State, event: inputs.Input) -> State:
         case inputs.RunEvaluated() if event.attempt_id in live.workers:
             worker = live.workers[event.attempt_id]
             return _with_worker(state, replace(worker, evaluations=(*worker.evaluations, event)))
+        case inputs.RunResult() if event.attempt_id in live.workers and event.result["status"] != "failed":
+            worker = live.workers[event.attempt_id]
+            return _with_worker(state, replace(worker, free_memory_mib=event.free_memory_mib))
         case inputs.WorkerEnded():
             workers = {k: v for k, v in live.workers.items() if k != event.attempt_id}
             ended = replace(live, workers=workers)

@@ -28,27 +28,6 @@ from scheduler.rounds.paths import HomePaths, RunPaths
 #: with less memory free than this, nothing is prepared beside the run that trains
 SPARE_MEMORY_MIB = 2048
 
-#: what the performer carries out: every action but the facts to record and the daemon's own end
-Performable = (
-    act.StartWorker
-    | act.PrepareAhead
-    | act.OpenGate
-    | act.ReleaseWorker
-    | act.EndWorker
-    | act.StopRun
-    | act.AskAdvice
-    | act.SetDeadline
-    | act.CancelDeadlines
-    | act.KeepSpec
-    | act.RejectSpec
-    | act.MoveSpec
-    | act.CloseRecords
-    | act.KeepError
-    | act.DropStates
-    | act.WriteReport
-    | act.DiscardRequest
-)
-
 
 class Performer:
     """The effects a decision may ask for, each behind its module."""
@@ -82,7 +61,7 @@ class Performer:
         self._log = log
         self._patience = patience
 
-    def perform(self, action: Performable, state: State) -> None:
+    def perform(self, action: act.KeepSpec | act.Effect, state: State) -> None:
         """Carry out `action`, as decided on `state`. Waits where the disk is full."""
         match action:
             case act.StartWorker():
@@ -150,10 +129,11 @@ class Performer:
         intended = action.intended
         paths = self._home.round(intended.round).run(intended.run_dir)
         told = {**codec.to_fields(intended), "args": dict(action.config)}
-        self._patience.on_full_disk(lambda: _publish_config(paths, told))
         if self._gpu is not None:
             self._gpu.run_began(intended.attempt_id)
         self._workers.go(intended.attempt_id, paths.root)
+        # For people, after the run has got going: all that it says is in the records.
+        self._patience.on_full_disk(lambda: _publish_config(paths, told))
 
     def _keep_error(self, run: facts.RunFinished) -> None:
         """The whole text of an error that the worker could not write itself."""
