@@ -38,6 +38,13 @@ class PrepareAhead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HurryWorker:
+    """A worker that was made ahead of its time is wanted now: it no longer has to stand back for others."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGate:
     """Let a prepared worker train. Only after its RunStarted is on disk."""
 
@@ -171,6 +178,7 @@ class Exit:
 Effect = (
     StartWorker
     | PrepareAhead
+    | HurryWorker
     | OpenGate
     | ReleaseWorker
     | EndWorker

@@ -74,7 +74,7 @@ def _make_worker(spare: Spare | None, state: State, fact: facts.RunIntended) -> 
     if spare is None:
         return (start(state, fact),)
     if state.live.spare is None:  # it was taken for this run
-        return start_if_free(state)
+        return (act.HurryWorker(attempt_id=fact.attempt_id), *start_if_free(state))
     release = () if spare.is_leaving else (act.ReleaseWorker(attempt_id=spare.attempt_id),)
     # A spare of the same name, for a run that changed meanwhile, has to be gone before.
     return release if spare.attempt_id == fact.attempt_id else (*release, start(state, fact))

@@ -68,9 +68,11 @@ class Performer:
                 self._start(action)
             case act.PrepareAhead(start=start):
                 if available_memory_mib() >= SPARE_MEMORY_MIB:
-                    self._start(start)
+                    self._start(start, is_ahead=True)
                 else:
                     self._post(inputs.WorkerEnded(attempt_id=start.intended.attempt_id, returncode=0))
+            case act.HurryWorker(attempt_id=attempt_id):
+                self._workers.hurry(attempt_id)
             case act.OpenGate():
                 self._open_gate(action)
             case act.ReleaseWorker(attempt_id=attempt_id):
@@ -121,9 +123,9 @@ class Performer:
                 control.discard(self._home, request_id)
                 self._log.line(f"REQUEST {answer}")
 
-    def _start(self, action: act.StartWorker) -> None:
+    def _start(self, action: act.StartWorker, *, is_ahead: bool = False) -> None:
         message = prepare_message(action, self._home, self._threads)
-        self._workers.start(action.intended.attempt_id, message)
+        self._workers.start(action.intended.attempt_id, message, is_ahead=is_ahead)
 
     def _open_gate(self, action: act.OpenGate) -> None:
         intended = action.intended

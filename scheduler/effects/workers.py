@@ -6,7 +6,6 @@ of it is one `WorkerEnded`, after its process tree is gone.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -59,8 +58,10 @@ class Workers:
         self._watchers: dict[str, threading.Thread] = {}
         self._adopted = process_tree.Adopted()
 
-    def start(self, attempt_id: str, prepare: Mapping[str, Any], *, nice: int = 0) -> int:
+    def start(self, attempt_id: str, prepare: Mapping[str, Any], *, is_ahead: bool = False) -> int:
         """Start a worker that prepares `prepare` and waits at the gate; its pid, -1 where there can be none.
+
+        One that prepares ahead of its time lets everything else go first, until it is told to hurry.
 
         The worker dies with the calling thread: call it from the thread that lives as long as the daemon.
         """
@@ -76,8 +77,8 @@ class Workers:
             self._post_unborn(attempt_id, error)
             return -1
         self._adopted.not_these.add(worker.pid)
-        if nice:
-            os.setpriority(os.PRIO_PROCESS, worker.pid, nice)
+        if is_ahead:
+            worker.priority.lower()
         watcher = threading.Thread(
             target=self._watch, args=(worker,), name=f"watch {attempt_id}", daemon=True
         )
@@ -87,6 +88,11 @@ class Workers:
         worker.say({"type": "prepare", **prepare})
         watcher.start()
         return worker.pid
+
+    def hurry(self, attempt_id: str) -> None:
+        """A worker that prepares ahead is wanted now."""
+        if worker := self._worker(attempt_id):
+            worker.priority.restore()
 
     def go(self, attempt_id: str, run_dir: Path) -> None:
         """Open the gate. The record that says so must be on disk."""
