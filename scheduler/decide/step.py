@@ -11,12 +11,12 @@ from dataclasses import replace
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
-from scheduler.decide.after_fact import after_fact, start
+from scheduler.decide.after_fact import after_fact, deadline, start
 from scheduler.decide.after_input import after_input, after_worker
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
-from scheduler.decide.prediction import predicted_run
+from scheduler.decide.prediction import predicted_run, seconds_to_stand_back
 from scheduler.decide.state import (
     Live,
     Spare,
@@ -74,7 +74,8 @@ def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, .
     if predicted is None or (spare is not None and spare.intended == predicted):
         return ()
     if spare is None:
-        return (act.PrepareAhead(start=start(state, predicted)),)
+        hurry = deadline(predicted.attempt_id, "hurry", seconds_to_stand_back(state))
+        return (act.PrepareAhead(start=start(state, predicted)), hurry)
     return () if spare.is_leaving else (act.ReleaseWorker(attempt_id=spare.attempt_id),)
 
 

@@ -11,6 +11,7 @@ from fakes.world import CPU, GPU, World, checked, failed, make_round, ok, play, 
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
+from scheduler.decide.prediction import STAND_BACK_SECONDS
 from scheduler.decide.step import is_idle, why_nothing_runs
 from scheduler.rounds.round import Budget, PolicyChoice, Stage
 
@@ -508,6 +509,24 @@ def test_a_wrong_prediction_costs_a_process_and_nothing_else() -> None:
     assert asked(world, act.StartWorker)[-1] == "medium.baseline.s0.a1"
     assert act.ReleaseWorker(attempt_id="night/sums.quick.bad.s0.a1") in world.performed
     assert not any(run.config == "bad" for run in facts_of(world, facts.RunIntended))
+
+
+def test_what_is_prepared_ahead_stands_back_for_half_a_run_or_until_it_is_due() -> None:
+    world = training()
+    spare = "night/sums.quick.good.s0.a1"
+    world.give(inputs.DeadlinePassed(attempt_id="night/sums.quick.bad.s0.a1", kind="hurry"))
+    assert not [a for a in world.performed if isinstance(a, act.HurryWorker)]
+    world.give(inputs.DeadlinePassed(attempt_id=spare, kind="hurry"))
+    hurried = [a.attempt_id for a in world.performed if isinstance(a, act.HurryWorker)]
+    assert hurried == [spare]
+    finish(world, 0.5, (5, 0.4), (10, 0.5))
+    hurried = [a.attempt_id for a in world.performed if isinstance(a, act.HurryWorker)]
+    assert hurried == [spare, spare]
+    seconds = [a.seconds for a in world.performed if isinstance(a, act.SetDeadline) and "hurry" in a.key]
+    assert seconds == [STAND_BACK_SECONDS]
+    reach(world, 5, 0.30)
+    seconds = [a.seconds for a in world.performed if isinstance(a, act.SetDeadline) and "hurry" in a.key]
+    assert seconds[1:] == [0.5], "the baseline trained for a second"
 
 
 @pytest.mark.parametrize("how", ["cannot prepare", "dies"])
