@@ -243,7 +243,8 @@ class Daemon:
         for _, _, attempt in open_attempts(self._state):
             started = attempt.started
             if started is not None and started.boot_id == this_boot:
-                self._workers.end_orphan(started.pid, started.start_time, attempt.id)
+                made_for = started.made_for or attempt.id
+                self._workers.end_orphan(started.pid, started.start_time, made_for)
 
     def _finish_moves(self) -> None:
         """A crash may have come between the end of a round and the move of its file, or its report."""

@@ -38,6 +38,14 @@ class PrepareAhead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContinueWorker:
+    """Have the worker of an attempt that has ended prepare the run that goes on from it."""
+
+    attempt_id: str
+    start: StartWorker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HurryWorker:
     """A worker that was made ahead of its time is wanted now: it no longer has to stand back for others."""
 
@@ -178,6 +186,7 @@ class Exit:
 Effect = (
     StartWorker
     | PrepareAhead
+    | ContinueWorker
     | HurryWorker
     | OpenGate
     | ReleaseWorker

@@ -126,8 +126,14 @@ class Worker:
     prepared: inputs.WorkerPrepared | None = None
     #: it was made for a predicted run, before this one was intended
     is_prepared_ahead: bool = False
-    #: the run's end is recorded; the process still has to go
+    #: the attempt that its process was made for, where it has served another one before
+    made_for: str | None = None
+    #: the run's end is recorded; the process goes on to a longer run, or has to go
     is_done: bool = False
+    #: it was told to go
+    is_leaving: bool = False
+    #: "<round>/<run folder>" of the state that a longer run may take from its memory
+    holds: str | None = None
     #: free on its device beside what it held when its run had ended well; None where nobody can tell
     free_memory_mib: float | None = None
     #: evaluations heard, in order

@@ -64,6 +64,11 @@ class GpuWatch:
         fields = {"peak_memory_mib": usage.peak_memory_mib, "energy_joule": usage.energy_joule}
         return {name: value for name, value in fields.items() if value is not None}
 
+    def run_continues(self, attempt_id: str) -> None:
+        """The process of a run that has ended goes on to another: what it holds is that one's."""
+        with self._leaving_lock:
+            self._leaving.discard(attempt_id)
+
     def free_memory_mib(self) -> float | None:
         """By the latest reading: memory nobody uses, beside what our own run holds."""
         reading = self.latest

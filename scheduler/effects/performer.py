@@ -71,6 +71,8 @@ class Performer:
                     self._start(start, is_ahead=True)
                 else:
                     self._post(inputs.WorkerEnded(attempt_id=start.intended.attempt_id, returncode=0))
+            case act.ContinueWorker(attempt_id=attempt_id, start=start):
+                self._continue(attempt_id, start)
             case act.HurryWorker(attempt_id=attempt_id):
                 self._workers.hurry(attempt_id)
             case act.OpenGate():
@@ -126,6 +128,12 @@ class Performer:
     def _start(self, action: act.StartWorker, *, is_ahead: bool = False) -> None:
         message = prepare_message(action, self._home, self._threads)
         self._workers.start(action.intended.attempt_id, message, is_ahead=is_ahead)
+
+    def _continue(self, attempt_id: str, action: act.StartWorker) -> None:
+        message = prepare_message(action, self._home, self._threads)
+        if self._gpu is not None:
+            self._gpu.run_continues(attempt_id)
+        self._workers.go_on(attempt_id, action.intended.attempt_id, message)
 
     def _open_gate(self, action: act.OpenGate) -> None:
         intended = action.intended

@@ -89,6 +89,19 @@ class Workers:
         watcher.start()
         return worker.pid
 
+    def go_on(self, attempt_id: str, following: str, prepare: Mapping[str, Any]) -> None:
+        """Have the worker of an attempt that has ended serve the `following` one; a new one if it is gone."""
+        with self._lock:
+            worker = self._workers.pop(attempt_id, None)
+            if worker is not None:
+                worker.attempt_id = following
+                self._workers[following] = worker
+                self._watchers[following] = self._watchers.pop(attempt_id)
+        if worker is None:
+            self.start(following, prepare)
+        else:
+            worker.say({"type": "prepare", **prepare})
+
     def hurry(self, attempt_id: str) -> None:
         """A worker that prepares ahead is wanted now."""
         if worker := self._worker(attempt_id):
@@ -157,19 +170,22 @@ class Workers:
         survivors = worker.tree.kill(KILL_SECONDS)
         returncode = worker.returncode()
         self._adopted.reap()
-        ended = WorkerEnded(
-            attempt_id=worker.attempt_id,
-            returncode=returncode,
-            survivors=survivors,
-            ended_by=worker.ended_by,
-            output_tail=worker.output_tail(),
-        )
+        output_tail = worker.output_tail()
         worker.close()
         with self._lock:
-            del self._workers[worker.attempt_id]
-            del self._watchers[worker.attempt_id]
+            attempt_id = worker.attempt_id  # from here on it can serve no other
+            del self._workers[attempt_id]
+            del self._watchers[attempt_id]
         self._adopted.not_these.discard(worker.pid)
-        self._post(ended)
+        self._post(
+            WorkerEnded(
+                attempt_id=attempt_id,
+                returncode=returncode,
+                survivors=survivors,
+                ended_by=worker.ended_by,
+                output_tail=output_tail,
+            )
+        )
 
     def _post_unborn(self, attempt_id: str, error: OSError) -> None:
         """A machine without memory, processes or descriptors to spare fails the attempt, not the daemon."""

@@ -91,12 +91,15 @@ class World:
         limits: Limits | None = None,
         crash_after: int | None = None,
         recovers_results: bool = True,
+        keep_step: int | None = None,
     ) -> None:
         self.outcome = outcome
         self.device = device
         self.limits = limits or Limits()
         self.crash_after = crash_after
         self.recovers_results = recovers_results
+        #: what workers say beforehand of the state they will keep
+        self.keep_step = keep_step
         #: the disk: what survives a crash
         self.lines: list[bytes] = []
         self.published: dict[str, Mapping[str, Any]] = {}
@@ -164,11 +167,17 @@ class World:
             case (
                 act.StartWorker(intended=intended)
                 | act.PrepareAhead(start=act.StartWorker(intended=intended))
+                | act.ContinueWorker(start=act.StartWorker(intended=intended))
             ):
                 self.intended[intended.attempt_id] = intended
                 self.inbox.append(
                     inputs.WorkerPrepared(
-                        attempt_id=intended.attempt_id, pid=2, start_time=0.0, boot_id="b", identity={}
+                        attempt_id=intended.attempt_id,
+                        pid=2,
+                        start_time=0.0,
+                        boot_id="b",
+                        identity={},
+                        keep_step=self.keep_step if intended.keep_for_steps else None,
                     )
                 )
             case act.OpenGate(intended=intended):
