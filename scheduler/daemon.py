@@ -173,7 +173,7 @@ class Daemon:
         self._performer = Performer(
             home,
             post=self.post,
-            threads=settings.threads,
+            settings=settings,
             workers=self._workers,
             gpu=self._gpu,
             advice=self._advice,

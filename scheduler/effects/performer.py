@@ -24,6 +24,7 @@ from scheduler.effects.reception import Reception
 from scheduler.effects.reporting import Reporting
 from scheduler.effects.workers import Workers
 from scheduler.rounds.paths import HomePaths, RunPaths
+from scheduler.rounds.settings import Settings
 
 #: with less memory free than this, nothing is prepared beside the run that trains
 SPARE_MEMORY_MIB = 2048
@@ -37,7 +38,7 @@ class Performer:
         home: HomePaths,
         *,
         post: Callable[[inputs.Input], None],
-        threads: int,
+        settings: Settings,
         workers: Workers,
         gpu: GpuWatch | None,
         advice: Advice,
@@ -50,7 +51,7 @@ class Performer:
     ) -> None:
         self._home = home
         self._post = post
-        self._threads = threads
+        self._settings = settings
         self._workers = workers
         self._gpu = gpu
         self._advice = advice
@@ -126,11 +127,11 @@ class Performer:
                 self._log.line(f"REQUEST {answer}")
 
     def _start(self, action: act.StartWorker, *, is_ahead: bool = False) -> None:
-        message = prepare_message(action, self._home, self._threads)
+        message = prepare_message(action, self._home, self._settings)
         self._workers.start(action.intended.attempt_id, message, is_ahead=is_ahead)
 
     def _continue(self, attempt_id: str, action: act.StartWorker) -> None:
-        message = prepare_message(action, self._home, self._threads)
+        message = prepare_message(action, self._home, self._settings)
         if self._gpu is not None:
             self._gpu.run_continues(attempt_id)
         self._workers.go_on(attempt_id, action.intended.attempt_id, message)
