@@ -168,7 +168,7 @@ def effect(config: str) -> float:
     number = int(config.rpartition("-")[2])
     if number % TEN < WEAK:
         return -8.0
-    return 8.0 if number in (4, 15, 26, 37) else 0.6 + (number % 97) / 97
+    return 8.0 if number in (4, 15, 26, 37) else 2.0 + (number % 97) / 97
 
 
 class Driven:
