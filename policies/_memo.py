@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -25,3 +26,25 @@ class Memo(Generic[Answer]):
                 del self._answers[next(iter(self._answers))]
             self._answers[known_by] = answer
         return self._answers[known_by]
+
+
+class Same:
+    """The very same object, as part of what an answer is known by.
+
+    An object that can be referred to weakly is not kept alive by that.
+    """
+
+    __slots__ = ("_get", "_id")
+
+    def __init__(self, thing: object) -> None:
+        self._id = id(thing)
+        try:
+            self._get: Callable[[], object] = weakref.ref(thing)
+        except TypeError:
+            self._get = lambda: thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self._id == other._id and self._get() is other._get()
+
+    def __hash__(self) -> int:
+        return self._id

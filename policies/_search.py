@@ -150,6 +150,8 @@ class Search:
     def _screen(self) -> Step | None:
         """Quick at slot 0 for the baseline and every variant; whatever has no chance is pruned at once."""
         marks, undecided = self.marks, self.undecided
+        if not undecided:
+            return None
         waiting = first(undecided & ~marks.has_run(self.quick, 0))
         # those before the last were asked when they were the last; once all ran, nobody is left unasked
         asked = self._first_weak() if waiting is None else last_before(undecided, waiting)

@@ -12,10 +12,11 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from policies import Policy, make_policy
+from policies import Policy
 from policies.steps import PossibleRun, TaskView
 from scheduler.decide import facts
 from scheduler.decide.state import RoundState, TaskState
+from scheduler.decide.task_identity import policy_of
 from scheduler.decide.task_view import RunsOver, task_view
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE, Budget
@@ -112,7 +113,7 @@ class Outlook:
         """The outlook of `task`."""
         return cls(
             task=task,
-            policy=make_policy(task.task.policy.name, task.task.policy.options),
+            policy=policy_of(task.task),
             view=task_view(task, _over(task)),
             stored=stored,
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from policies import Policy, make_policy
+from policies import Policy
 from policies._ledger import learnt
 from policies._marks import members, union
 from policies.evidence import Delta, Hold, Promote, Prune, UnmatchedError
@@ -30,8 +30,9 @@ from scheduler.decide.probing import probe_move
 from scheduler.decide.run_marks import RunMark
 from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, State, TaskState
 from scheduler.decide.task_baselines import TaskBaselines
+from scheduler.decide.task_identity import policy_of, protocols_of
 from scheduler.decide.task_view import RunsOver, task_view
-from scheduler.rounds.identity import Device, RunKey, content_key, protocol_of, run_folder, slot_seed
+from scheduler.rounds.identity import Device, RunKey, content_key, run_folder, slot_seed
 from scheduler.rounds.round import BASELINE
 
 
@@ -45,24 +46,20 @@ class TaskPlan:
     device: Device
     policy: Policy
     #: protocol by stage, as things are now
-    protocols: dict[str, str]
+    protocols: Mapping[str, str]
     limits: Limits
 
     @classmethod
     def of(cls, state: State, current: RoundState, task: TaskState, limits: Limits) -> TaskPlan:
         """The plan on the home's device."""
         device = next(iter(state.devices.values()))
-        protocols = {
-            stage.name: protocol_of(task.task, task.budget(stage.name), task.bsz, device)
-            for stage in task.task.stages
-        }
         return cls(
             state=state,
             current=current,
             task=task,
             device=device,
-            policy=make_policy(task.task.policy.name, task.task.policy.options),
-            protocols=protocols,
+            policy=policy_of(task.task),
+            protocols=protocols_of(task, device),
             limits=limits,
         )
 
@@ -89,9 +86,9 @@ class TaskPlan:
             return facts.TaskBegun(
                 round=self.round_id, task=self.task.task.name, ledger=ledger, stored=self.baselines.fresh()
             )
-        if self._is_due_after_ends():
-            moves = (self._ended(key) for key in self.task.attempts)
-            return next(move for move in moves if move is not None)
+        due = self._due_after_ends()
+        if due is not None:
+            return due
         view = task_view(self.task, self._over(), self.baselines.values())
         try:
             step = self.policy.next(view)
@@ -136,19 +133,19 @@ class TaskPlan:
         ends = (self._end_of(key) for key in keys if key.stage == mark.stage)
         return any(end is not None and end.slot == mark.slot for end in ends)
 
-    def _is_due_after_ends(self) -> bool:
-        """Whether something follows from how a run ended, before its policy is asked.
+    def _due_after_ends(self) -> Move | None:
+        """What follows from how a run ended, of the first one of which anything does.
 
         Of the variants' runs, those that failed are looked at by how they failed, and hardly any by itself.
         """
-        if any(self._ended(key) is not None for key in self.task.keys.get(BASELINE, ())):
-            return True
         failed = {mark: places for mark, places in self.task.runs.items() if mark.has_failed}
-        return any(
+        is_due = any(
             self._is_due_after_failures(mark, places, failed)
             for mark, places in failed.items()
             if mark.protocol == self.protocols.get(mark.stage)
         )
+        moves = map(self._ended, self.task.attempts if is_due else self.task.keys.get(BASELINE, ()))
+        return next((move for move in moves if move is not None), None)
 
     def _is_due_after_failures(self, mark: RunMark, places: int, failed: Mapping[RunMark, int]) -> bool:
         ends = ends_for_good(self.task, mark, self.limits)

@@ -122,10 +122,7 @@ class TaskState:
 
     def counted(self, key: RunKey) -> tuple[Attempt, ...]:
         """Attempts at `key` that count, oldest first."""
-        attempts = self.attempts.get(key, ())
-        if not self.forgiven:
-            return attempts  # naming an attempt takes longer than all the rest
-        return tuple(a for a in attempts if a.id not in self.forgiven)
+        return _counted(self.attempts.get(key, ()), self.forgiven)
 
     def observations(self, config: str) -> Iterator[Observation]:
         """Runs of `config` that ended, newest attempt of each, whatever their protocol."""
@@ -224,12 +221,15 @@ def _retried(task: TaskState) -> TaskState:
 
 def _forgiven(task: TaskState, failed: Iterable[Attempt]) -> TaskState:
     """The task when those attempts no longer count."""
-    after = replace(task, forgiven=task.forgiven | {attempt.id for attempt in failed})
+    forgiven = task.forgiven | {attempt.id for attempt in failed}
     runs, paces = task.runs, task.paces
     for key in dict.fromkeys(attempt.intended.key for attempt in failed):
-        runs = _moved_runs(runs, task, after, key)
-        paces = _moved_paces(paces, task, after, key)
-    return replace(after, runs=runs, paces=paces, versions={stage: object() for stage in task.versions})
+        if key.stage != PROBE_STAGE:
+            before, after = (_counted(task.attempts[key], each) for each in (task.forgiven, forgiven))
+            runs = _moved_runs(task, runs, key, before, after)
+            paces = _moved_paces(paces, key, before, after)
+    versions = {stage: object() for stage in task.versions}
+    return replace(task, forgiven=forgiven, runs=runs, paces=paces, versions=versions)
 
 
 def _has_failed(attempt: Attempt) -> bool:
@@ -267,53 +267,55 @@ def _attempt_after(
 
 def _with_attempts(task: TaskState, key: RunKey, attempts: tuple[Attempt, ...], **more: Any) -> TaskState:
     """The task with those attempts at a run, one of which is new or has ended, and all that follows."""
-    is_open = any(attempt.finished is None for attempt in attempts)
+    before = task.attempts.get(key, ())
     others = tuple(each for each in task.open_keys if each != key)
-    open_keys = (*others, key) if is_open else others
-    after = replace(task, attempts=task.attempts.after(key, attempts), open_keys=open_keys, **more)
-    keys = task.keys if key in task.attempts else _with_key(task.keys, key)
-    if key.stage == PROBE_STAGE:
-        return replace(after, keys=keys)
-    return replace(
-        after,
-        keys=keys,
-        runs=_moved_runs(task.runs, task, after, key),
-        paces=_moved_paces(task.paces, task, after, key),
-        versions={**task.versions, key.stage: object()},
-    )
+    is_open = any(attempt.finished is None for attempt in attempts)
+    more["attempts"] = task.attempts.after(key, attempts)
+    more["open_keys"] = (*others, key) if is_open else others
+    if not before:
+        more["keys"] = task.keys.after(key.config, (*task.keys.get(key.config, ()), key))
+    if key.stage != PROBE_STAGE:
+        left, joined = (_counted(tries, task.forgiven) for tries in (before, attempts))
+        more["runs"] = _moved_runs(task, task.runs, key, left, joined)
+        more["paces"] = _moved_paces(task.paces, key, left, joined)
+        more["versions"] = {**task.versions, key.stage: object()}
+    return replace(task, **more)
 
 
-def _with_key(keys: Layered[str, tuple[RunKey, ...]], key: RunKey) -> Layered[str, tuple[RunKey, ...]]:
-    return keys.after(key.config, (*keys.get(key.config, ()), key))
+def _counted(attempts: tuple[Attempt, ...], forgiven: frozenset[str]) -> tuple[Attempt, ...]:
+    """Those that count."""
+    if not forgiven:
+        return attempts  # naming an attempt takes longer than all the rest
+    return tuple(attempt for attempt in attempts if attempt.id not in forgiven)
 
 
 def _moved_runs(
-    runs: Mapping[RunMark, int], before: TaskState, after: TaskState, key: RunKey
+    task: TaskState,
+    runs: Mapping[RunMark, int],
+    key: RunKey,
+    before: tuple[Attempt, ...],
+    after: tuple[Attempt, ...],
 ) -> Mapping[RunMark, int]:
-    place = before.task.places.get(key.config)
-    left, joined = _marks(before, key), _marks(after, key)
+    """How the variants' runs stand, when other attempts at one of them count."""
+    place = task.task.places.get(key.config)
+    left, joined = _marks(before), _marks(after)
     if place is None or left == joined:
         return runs
     return moved(runs, place, left - joined, joined - left)
 
 
-def _marks(task: TaskState, key: RunKey) -> frozenset[RunMark]:
-    return run_marks((a.intended.protocol, a.finished) for a in task.counted(key))
+def _marks(attempts: tuple[Attempt, ...]) -> frozenset[RunMark]:
+    return run_marks((attempt.intended.protocol, attempt.finished) for attempt in attempts)
 
 
 def _moved_paces(
-    paces: Mapping[str, Pace], before: TaskState, after: TaskState, key: RunKey
+    paces: Mapping[str, Pace], key: RunKey, before: tuple[Attempt, ...], after: tuple[Attempt, ...]
 ) -> Mapping[str, Pace]:
-    lasted, lasts = (_measured_seconds(each.counted(key)) for each in (before, after))
+    lasted, lasts = (measured_seconds(tries[-1].finished) if tries else None for tries in (before, after))
     if lasted == lasts:
         return paces
-    pace = paces.get(key.stage, Pace()).moved(lasted, lasts)
-    moved_paces = {**paces, key.stage: pace}
+    moved_paces = {**paces, key.stage: paces.get(key.stage, Pace()).moved(lasted, lasts)}
     return {stage: each for stage, each in moved_paces.items() if each.runs}
-
-
-def _measured_seconds(attempts: tuple[Attempt, ...]) -> float | None:
-    return measured_seconds(attempts[-1].finished) if attempts else None
 
 
 def _with_decisions(task: TaskState, config: str, made: tuple[facts.VariantFact, ...]) -> TaskState:
