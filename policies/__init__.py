@@ -35,6 +35,9 @@ class Policy(Protocol):
     def possible_runs(self, view: TaskView) -> Iterable[PossibleRun]:
         """Every run that may still come, in the likely order."""
 
+    def runs_ahead(self, view: TaskView) -> Iterable[PossibleRun]:
+        """The same runs in any order, those of variants that nothing tells apart as one with their number."""
+
     def lesson(self, view: TaskView) -> Lesson:
         """What the finished task teaches later ones; it may be empty."""
 

@@ -7,7 +7,7 @@ frozen, so that the same records always give the same answers.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies._confirming import Confirmed, Knowledge, baseline_slots, comparison_at, confirmed_at
@@ -182,7 +182,6 @@ def evidence(
     runs = task.variants[name]
     known = knowledge(task, task.medium)
     confirmation = _confirmation(task, name, plan, failed) if plan is not None else None
-    everything = [*task.baseline, *(run for each in task.variants.values() for run in each)]
     return Evidence(
         objective=task.objective,
         design=_design(known, plan),
@@ -190,7 +189,7 @@ def evidence(
         broken=broken_class(runs),
         infrastructure=infrastructure_class(runs),
         stopped=early_stop(runs),
-        invalid=leak(task.objective, runs, task.baseline) or _dead_metric(task, everything),
+        invalid=leak(task.objective, runs, task.baseline) or _dead_metric(task),
         caps=_caps(task, runs),
         warnings=_warnings(task, runs),
         screening=_screening(task, name),
@@ -303,5 +302,13 @@ def _warnings(task: TaskRuns, runs: Sequence[Observation]) -> tuple[str, ...]:
     return tuple(warning for warning in seen if warning is not None)
 
 
-def _dead_metric(task: TaskRuns, runs: Sequence[Observation]) -> str | None:
-    return constant_metric(_at(runs, task.quick)) or constant_metric(_at(runs, task.medium))
+def _dead_metric(task: TaskRuns) -> str | None:
+    found = (constant_metric(_everything_at(task, stage)) for stage in (task.quick, task.medium))
+    return next((sentence for sentence in found if sentence is not None), None)
+
+
+def _everything_at(task: TaskRuns, stage: str) -> Iterator[Observation]:
+    """Every run of a stage, each read when it is asked for."""
+    yield from _at(task.baseline, stage)
+    for name in task.variants:
+        yield from _at(task.variants[name], stage)

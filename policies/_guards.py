@@ -94,12 +94,15 @@ def much_smaller_loss(
 
 def constant_metric(runs: Iterable[Observation]) -> str | None:
     """The sentence that says a metric never moved over configs and seeds, though the runs differ."""
-    usable = [run for run in runs if run.is_usable]
-    values = {run.value for run in usable}
+    usable: list[Observation] = []
+    for run in runs:
+        if run.is_usable:
+            usable.append(run)
+            if run.value != usable[0].value:
+                return None  # mostly the second run tells, of thousands
     losses = {run.loss for run in usable}
-    is_dead = len(usable) >= MIN_RUNS_OF_A_CONSTANT and len(values) == 1
-    if is_dead and (len(losses) > 1 or len({run.config for run in usable}) > 1):
-        return f"the metric is {values.pop()!r} in all {len(usable)} runs: it measures nothing here"
+    if len(usable) >= MIN_RUNS_OF_A_CONSTANT and (len(losses) > 1 or len({run.config for run in usable}) > 1):
+        return f"the metric is {usable[0].value!r} in all {len(usable)} runs: it measures nothing here"
     return None
 
 

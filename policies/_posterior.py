@@ -76,7 +76,15 @@ def posterior(readings: Sequence[Reading], prior: EffectPrior = DEFAULT_PRIOR) -
     return _posterior(tuple(readings), prior)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=16384)
+def chance_of(
+    readings: tuple[Reading, ...], prior: EffectPrior = DEFAULT_PRIOR, effect: float = 1.0
+) -> float:
+    """P(effect >= min_effect) given independent readings. Kept, since all variants are ranked by it."""
+    return posterior(readings, prior).at_least(1.0)
+
+
+@functools.lru_cache(maxsize=1024)
 def _posterior(readings: tuple[Reading, ...], prior: EffectPrior) -> Posterior:
     """Kept, since a plan is asked again and again with the same readings."""
     import numpy as np

@@ -12,7 +12,7 @@ from typing import Literal
 
 from policies._delta import Estimate
 from policies._effect_prior import DEFAULT_PRIOR, EffectPrior, Reading
-from policies._posterior import Posterior, medium_reading, posterior, quick_reading
+from policies._posterior import Posterior, chance_of, medium_reading, posterior, quick_reading
 
 Rule = Literal["posterior", "threshold"]
 #: P(effect >= min_effect) below which a variant is weak after quick
@@ -59,6 +59,10 @@ class Screened:
         """The effect, given what ran."""
         return posterior(self.readings, prior)
 
+    def chance(self, prior: EffectPrior = DEFAULT_PRIOR) -> float:
+        """P(effect >= min_effect), given what ran."""
+        return chance_of(self.readings, prior)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenRule:
@@ -77,7 +81,7 @@ class ScreenRule:
             return "no quick delta"
         if self.rule == "threshold":
             return "weak: below min_delta" if variant.first.delta < self.min_delta else None
-        probability = variant.at_quick.posterior(prior).at_least(1.0)
+        probability = variant.at_quick.chance(prior)
         if probability < self.weak_below:
             return f"weak: P(effect >= min_effect) = {probability:.2f} < {self.weak_below:g}"
         return None
@@ -114,7 +118,7 @@ def confirm_set(candidates: Sequence[Screened], prior: EffectPrior = DEFAULT_PRI
 
 def chances(variants: Sequence[Screened], prior: EffectPrior = DEFAULT_PRIOR) -> dict[str, float]:
     """P(effect >= min_effect) by name, given what slot 0 showed."""
-    return {each.name: each.posterior(prior).at_least(1.0) for each in variants}
+    return {each.name: each.chance(prior) for each in variants}
 
 
 def _ranked(variants: Sequence[Screened], prior: EffectPrior) -> list[tuple[str, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import itertools
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from policies._assessment import Progress, TaskRuns, evidence, is_comparable, pr
 from policies._calibration import calibrated_share
 from policies._confirming import baseline_slots, candidate_slots
 from policies._looks import LookPlan, Looks, adjusted_p
+from policies._marks import Marks, first, last_before, members, union
+from policies._memo import Memo
 from policies._planning import independent_examples
 from policies._screening import (
     Screened,
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 
 CALIBRATION_SEED = 0
 
+# What follows from thousands of runs is asked for again with each of the decisions that they lead to.
+_WEAK: Memo[int] = Memo(2)
+_RANKINGS: Memo[tuple[int, ...]] = Memo(4)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -60,6 +66,10 @@ class Search:
     def medium(self) -> str:
         """The stage that confirms; a task with one stage screens and confirms there."""
         return self.stages[min(1, len(self.stages) - 1)]
+
+    @functools.cached_property
+    def marks(self) -> Marks:
+        return self.view.marks
 
     @functools.cached_property
     def runs(self) -> TaskRuns:
@@ -107,7 +117,7 @@ class Search:
         return progress(self.runs, self.plan, self.failed) if self.plan is not None else None
 
     def next(self) -> Step | None:
-        if not self.view.variants:
+        if not self.marks.names:
             return self._listed_baselines()
         return (
             self._screen()
@@ -139,30 +149,55 @@ class Search:
 
     def _screen(self) -> Step | None:
         """Quick at slot 0 for the baseline and every variant; whatever has no chance is pruned at once."""
-        undecided = self.undecided
+        marks, undecided = self.marks, self.undecided
         if not undecided:
             return None
-        ran = list(itertools.takewhile(self._has_screened, undecided))
+        waiting = first(undecided & ~marks.has_run(self.quick, 0))
         # those before the last were asked when they were the last; once all ran, nobody is left unasked
-        for name in ran[-1:] if len(ran) < len(undecided) else ran:
-            weak = self._rule.why_weak(self.screened(name), self.view.ledger.effects)
+        asked = self._first_weak() if waiting is None else last_before(undecided, waiting)
+        if asked is not None:
+            weak = self._why_weak(marks.names[asked])
             if weak is not None:
-                return self._decided(name, self.quick, Prune(reason=weak))
-        if len(ran) == len(undecided):
+                return self._decided(marks.names[asked], self.quick, Prune(reason=weak))
+        if waiting is None:
             return None
-        slots = baseline_quick_slots(len(self.view.variants)) if self.quick != self.medium else (0,)
+        slots = baseline_quick_slots(len(marks.names)) if self.quick != self.medium else (0,)
         return self._missing(self.quick, BASELINE, slots) or self._missing(
-            self.quick, undecided[len(ran)], (0,)
+            self.quick, marks.names[waiting], (0,)
         )
 
-    def _has_screened(self, name: str) -> bool:
-        return bool(self.view.variants[name]) and self.view.run(self.quick, name, 0) is not None
+    def _why_weak(self, name: str) -> str | None:
+        return self._rule.why_weak(self.screened(name), self.view.ledger.effects)
+
+    def _first_weak(self) -> int | None:
+        """The first undecided variant that has no chance, when all have run."""
+
+        def weak() -> int:
+            names = self.marks.names
+            return union(1 << i for i, name in enumerate(names) if self._why_weak(name) is not None)
+
+        return first(_WEAK.get(self._known_by(*self.view.stages), weak) & self.undecided)
+
+    def _known_by(self, *stages: str) -> Hashable:
+        """What everything that slot 0 shows follows from, by runs of these stages."""
+        if self.quick not in self.marks.versions:
+            return object()  # nobody knows, and nothing is the same
+        return (
+            tuple(self.marks.versions.get(stage) for stage in stages),
+            tuple(run for run in self.view.baseline if run.stage in stages),
+            (self.policy, self.view.objective, self.view.ledger, self.view.stages, self.runs.examples),
+            tuple(self.runs.stored.items()),
+        )
 
     @functools.cached_property
-    def undecided(self) -> list[str]:
+    def undecided(self) -> int:
         """Variants about which nothing is decided after quick."""
-        quick, decisions = self.quick, self.view.decisions
-        return [name for name in self.view.variants if quick not in decisions.get(name, ())]
+        return self.marks.everyone & ~self.marks.decided_after(self.quick)
+
+    @property
+    def promoted(self) -> int:
+        """Those that went on after quick."""
+        return self.marks.was("promoted", self.quick)
 
     @property
     def _rule(self) -> ScreenRule:
@@ -174,31 +209,43 @@ class Search:
 
     def _promote(self) -> Step | None:
         """The best half of all variants goes on, once all are screened."""
-        undecided = self.undecided
+        marks, undecided = self.marks, self.undecided
         if not undecided:
             return None
+        following = marks.names[first(undecided) or 0]
         if self.view.confirm_set is not None:
             late = Hold(reason="the confirm set is frozen already; a new round can try it again")
-            return self._decided(undecided[0], self.quick, late)
-        pruned = {name for name in self.view.variants if self.view.decided(name, self.quick) == "pruned"}
-        survivors = [self.screened(name) for name in self.view.variants if name not in pruned]
+            return self._decided(following, self.quick, late)
         if self.quick == self.medium:
-            return self._decided(undecided[0], self.quick, Promote(reason="may be a candidate"))
-        going_on = promoted(survivors, len(self.view.variants), self.view.ledger.effects)
-        best_first = [*(name for name in going_on if name in undecided)]
-        if best_first:
-            place = f"place {going_on.index(best_first[0]) + 1} of {len(survivors)}"
-            return self._decided(best_first[0], self.quick, Promote(reason=place))
-        not_among = f"not among the best {len(going_on)} of {len(self.view.variants)}"
-        return self._decided(undecided[0], self.quick, Hold(reason=not_among))
+            return self._decided(following, self.quick, Promote(reason="may be a candidate"))
+        survivors = marks.everyone & ~marks.was("pruned", self.quick)
+        going_on = self._going_on(survivors)
+        rank = _first_of(going_on, undecided)
+        if rank is not None:
+            best = marks.names[going_on[rank]]
+            place = f"place {rank + 1} of {survivors.bit_count()}"
+            return self._decided(best, self.quick, Promote(reason=place))
+        not_among = f"not among the best {len(going_on)} of {len(marks.names)}"
+        return self._decided(following, self.quick, Hold(reason=not_among))
+
+    def _going_on(self, survivors: int) -> tuple[int, ...]:
+        """Those of the survivors of quick that get medium, best first."""
+
+        def ranked() -> tuple[int, ...]:
+            names, effects = self.marks.names, self.view.ledger.effects
+            able = [self.screened(names[place]) for place in members(survivors)]
+            places = {each.name: place for each, place in zip(able, members(survivors), strict=True)}
+            return tuple(places[name] for name in promoted(able, len(names), effects))
+
+        return _RANKINGS.get(("going on", self._known_by(*self.view.stages), survivors), ranked)
 
     def _after_medium(self) -> Step | None:
         """What the frozen set means for each survivor."""
         frozen = self.view.confirm_set
-        undecided = [name for name in self.survivors if self.view.decided(name, self.medium) is None]
-        if frozen is None or not undecided:
+        following = first(self.promoted & ~self.marks.decided_after(self.medium))
+        if frozen is None or following is None:
             return None
-        name = undecided[0]
+        name = self.marks.names[following]
         if name in frozen.candidates:
             place = f"candidate {frozen.candidates.index(name) + 1} of {len(frozen.candidates)}"
             return self._decided(name, self.medium, Promote(reason=place))
@@ -214,29 +261,38 @@ class Search:
             decision=decision,
             to_stage="confirm" if stage == self.medium else None,
             delta=_slot_0_delta(self.view, name, stage),
-            chance=before.posterior(self.view.ledger.effects).at_least(1.0) if has_run else None,
+            chance=before.chance(self.view.ledger.effects) if has_run else None,
         )
-
-    @functools.cached_property
-    def survivors(self) -> list[str]:
-        return [name for name in self.view.variants if self.view.decided(name, self.quick) == "promoted"]
 
     def _medium_of_survivors(self) -> Step | None:
         """Medium at slot 0, the baseline first: it selects once more, and never judges."""
-        survivors = self.survivors
+        survivors = self.promoted
         if not survivors or self.view.confirm_set is not None:
             return None
-        missing = [name for name in survivors if self.view.run(self.medium, name, 0) is None]
+        missing = survivors & ~self.marks.has_run(self.medium, 0)
         if not missing:
             return self._missing(self.medium, BASELINE, (0,))
-        by_chance = chances([self.screened(name).at_quick for name in missing])
-        best = max(missing, key=lambda name: by_chance[name])
-        return self._missing(self.medium, BASELINE, (0,)) or Run(stage=self.medium, config=best, slot=0)
+        baseline = self._missing(self.medium, BASELINE, (0,))
+        if baseline is not None:
+            return baseline
+        best_first = self._by_chance(survivors)
+        best = self.marks.names[best_first[_first_of(best_first, missing) or 0]]
+        return Run(stage=self.medium, config=best, slot=0)
+
+    def _by_chance(self, survivors: int) -> tuple[int, ...]:
+        """Survivors as quick showed them, best first; ties keep their order."""
+
+        def ranked() -> tuple[int, ...]:
+            names = self.marks.names
+            by_chance = {place: self.screened(names[place]).at_quick.chance() for place in members(survivors)}
+            return tuple(sorted(by_chance, key=lambda place: -by_chance[place]))
+
+        return _RANKINGS.get(("by chance", self._known_by(self.quick), survivors), ranked)
 
     def _freeze(self) -> Step | None:
-        if self.view.confirm_set is not None or not self.survivors:
+        if self.view.confirm_set is not None or not self.promoted:
             return None
-        able = [self.screened(name) for name in self.survivors]
+        able = [self.screened(self.marks.names[place]) for place in members(self.promoted)]
         effects = self.view.ledger.effects
         candidates = confirm_set(able, effects)
         frozen = ConfirmSet(
@@ -265,7 +321,7 @@ class Search:
 
     def _confirm(self) -> Step | None:
         """The next fresh seed of the next look, one of each candidate in turn; or the look itself."""
-        if self.plan is None or self.view.verdicts or self.view.looks_taken == self.plan.looks:
+        if self.plan is None or self.marks.with_verdict or self.view.looks_taken == self.plan.looks:
             return None  # verdicts come after the last look
         assert self.progress is not None
         looks = self.progress.looks
@@ -316,14 +372,17 @@ class Search:
         return adjusted_p(looks.plan, p, len(looks.plan.candidates) - rejected)
 
     def _judge(self) -> Step | None:
-        name = next((name for name in self.view.variants if name not in self.view.verdicts), None)
-        if name is None:
+        following = first(self.marks.everyone & ~self.marks.with_verdict)
+        if following is None:
             return None
+        name = self.marks.names[following]
         plan = self.plan if self.plan is not None and name in self.plan.candidates else None
         return Judge(config=name, verdict=judge(evidence(self.runs, name, plan, self.failed)))
 
     def _long(self) -> Step | None:
         """Winners alone go on to the stages after medium, with a baseline of their own there."""
+        if not self.stages[2:] or not self.marks.judged.get("WINNER"):
+            return None
         winners = [name for name, verdict in self.view.verdicts.items() if verdict == "WINNER"]
         for stage in self.stages[2:]:
             for name in winners:
@@ -336,6 +395,11 @@ class Search:
                 delta = self.view.evidence(name).delta(stage)
                 return Decide(config=name, stage=stage, decision=claim, delta=delta)
         return None
+
+
+def _first_of(ranked: Sequence[int], places: int) -> int | None:
+    """The rank of the best one among `places`."""
+    return next((rank for rank, place in enumerate(ranked) if places >> place & 1), None)
 
 
 def _slot_0_delta(view: TaskView, name: str, stage: str) -> Delta | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policies._marks import members
 from policies._screening import MAX_CONFIRMED, baseline_quick_slots
 from policies._search import Search
 from policies.evidence import BASELINE
@@ -14,17 +15,16 @@ PROMOTED_SHARE = 0.5
 #: guesses: how often a round has a first, second, ... candidate, and a candidate a first, second, ... seed
 CANDIDATE_CHANCES = (0.6, 0.35, 0.2, 0.1)
 SEED_CHANCES = (1.0, 0.7, 0.5, 0.4, 0.35)
-_OUT = ("pruned", "held")
 
 
-def possible_runs(search: Search) -> Iterator[PossibleRun]:
-    """Every run that may still come, in the likely order."""
-    if not search.view.variants:
+def possible_runs(search: Search, *, is_grouped: bool = False) -> Iterator[PossibleRun]:
+    """Every run that may still come, in the likely order; where it `is_grouped`, those alike are one."""
+    if not search.marks.names:
         for stage in search.stages:
             for slot in range(search.view.listed_seeds):
                 yield from _possible(search, stage, BASELINE, slot, 1.0)
         return
-    yield from _possible_screening(search)
+    yield from _possible_screening(search, is_grouped=is_grouped)
     if search.view.confirm_set is None:
         yield from _possible_confirmation(search)
     else:
@@ -38,29 +38,40 @@ def _possible(search: Search, stage: str, config: str, slot: int, chance: float)
         yield PossibleRun(stage=stage, config=config, slot=slot, chance=chance)
 
 
-def _possible_screening(search: Search) -> Iterator[PossibleRun]:
+def _of_variants(
+    search: Search, stage: str, places: int, chance: float, *, is_grouped: bool
+) -> Iterator[PossibleRun]:
+    """The runs at slot 0 of these variants that are not over."""
+    left = places & ~search.marks.has_run(stage, 0)
+    if is_grouped and left:
+        yield PossibleRun(stage=stage, config="(variants)", slot=0, chance=chance, count=left.bit_count())
+        return
+    for place in members(left):
+        yield PossibleRun(stage=stage, config=search.marks.names[place], slot=0, chance=chance)
+
+
+def _possible_screening(search: Search, *, is_grouped: bool) -> Iterator[PossibleRun]:
     """Quick of what is undecided, and medium at slot 0 of whatever may be promoted."""
-    undecided = search.undecided
+    undecided, sure = search.undecided, search.promoted
     if undecided:
-        slots = baseline_quick_slots(len(search.view.variants)) if search.quick != search.medium else (0,)
+        slots = baseline_quick_slots(len(search.marks.names)) if search.quick != search.medium else (0,)
         for slot in slots:
             yield from _possible(search, search.quick, BASELINE, slot, 1.0)
-    for name in undecided:
-        yield from _possible(search, search.quick, name, 0, 1.0)
+    yield from _of_variants(search, search.quick, undecided, 1.0, is_grouped=is_grouped)
     if search.quick == search.medium or search.view.confirm_set is not None:
         return
-    sure = search.survivors
     if undecided or sure:
-        nobody = 0.0 if sure else (1.0 - PROMOTED_SHARE) ** len(undecided)
+        nobody = 0.0 if sure else (1.0 - PROMOTED_SHARE) ** undecided.bit_count()
         yield from _possible(search, search.medium, BASELINE, 0, 1.0 - nobody)
-    for name in (*sure, *undecided):
-        yield from _possible(search, search.medium, name, 0, 1.0 if name in sure else PROMOTED_SHARE)
+    yield from _of_variants(search, search.medium, sure, 1.0, is_grouped=is_grouped)
+    yield from _of_variants(search, search.medium, undecided, PROMOTED_SHARE, is_grouped=is_grouped)
 
 
 def _possible_confirmation(search: Search) -> Iterator[PossibleRun]:
     """Of candidates that nobody knows yet."""
-    able = [name for name in search.view.variants if search.view.decided(name, search.quick) not in _OUT]
-    likely = CANDIDATE_CHANCES[: min(MAX_CONFIRMED, len(able))]
+    marks = search.marks
+    able = marks.everyone & ~marks.was("pruned", search.quick) & ~marks.was("held", search.quick)
+    likely = CANDIDATE_CHANCES[: min(MAX_CONFIRMED, able.bit_count())]
     for slot in range(1, search.policy.looks + 2):
         if likely:
             seeds = SEED_CHANCES[max(0, slot - 2)]
@@ -88,8 +99,9 @@ def _possible_looks(search: Search) -> Iterator[PossibleRun]:
 
 
 def _possible_long(search: Search) -> Iterator[PossibleRun]:
-    winners = [name for name, verdict in search.view.verdicts.items() if verdict == "WINNER"]
-    names = winners if len(search.view.verdicts) == len(search.view.variants) else ["(winner 1)"]
+    marks = search.marks
+    winners = [marks.names[place] for place in members(marks.judged.get("WINNER", 0))]
+    names = winners if marks.with_verdict == marks.everyone else ["(winner 1)"]
     for stage in search.stages[2:]:
         chance = 1.0 if winners else CANDIDATE_CHANCES[0] / 2
         for name in (BASELINE, *names) if names else ():

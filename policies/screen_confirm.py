@@ -75,6 +75,10 @@ class Policy:
         """What may still run; candidates that nobody knows yet are called by their number."""
         return possible_runs(Search(policy=self, view=view))
 
+    def runs_ahead(self, view: TaskView) -> Iterator[PossibleRun]:
+        """The same, with variants that nothing tells apart as one."""
+        return possible_runs(Search(policy=self, view=view), is_grouped=True)
+
     def lesson(self, view: TaskView) -> Lesson:
         """Noise, correlation and effects, as fresh seeds showed them."""
         search = Search(policy=self, view=view)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from policies._assessment import Ledger
+from policies._marks import Decided as Decided
+from policies._marks import Marks, marks_of
 from policies.evidence import (
     BASELINE,
     Decision,
@@ -20,8 +21,6 @@ from policies.evidence import (
     Verdict,
     VerdictName,
 )
-
-Decided = Literal["pruned", "promoted", "held"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +64,13 @@ class TaskView:
     #: looks that were recorded
     looks_taken: int = 0
     verdicts: Mapping[str, VerdictName] = field(default_factory=dict)
+    #: the same by set, from whoever keeps it; made from the above where it is None
+    known_marks: Marks | None = None
+
+    @property
+    def marks(self) -> Marks:
+        """Where the variants stand, by set."""
+        return self.known_marks or marks_of(self.variants, self.decisions, self.verdicts)
 
     def runs(self, config: str) -> tuple[Observation, ...]:
         """The runs of a variant, or of the baseline."""
@@ -163,8 +169,11 @@ class PossibleRun:
     """A run that a task may still take, for forecasts."""
 
     stage: str
-    #: a variant, the baseline, or "(candidate 1)" where nobody knows yet which it will be
+    #: a variant, the baseline, or "(candidate 1)" where nobody knows yet which it will be; "(variants)" where
+    #: it is any of `count`
     config: str
     slot: int
     #: how likely it is to happen; 1 where nothing can prevent it
     chance: float
+    #: where the runs of several variants are alike, how many there are
+    count: int = 1

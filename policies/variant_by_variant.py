@@ -6,12 +6,14 @@ and `verdict`. The baseline runs at a stage when the first variant needs it ther
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from policies._assessment import TaskRuns
 from policies._guards import STOPPED_AS_NO_OP, broken_class
 from policies._ledger import Lesson, lesson_of
+from policies._marks import Marks, members
 from policies.evidence import (
     BASELINE,
     Decision,
@@ -41,11 +43,12 @@ class VariantByVariant:
 
     def next(self, view: TaskView) -> Step | None:
         """The next run, decision or verdict; None when every variant has its verdict."""
-        for config in view.variants:
-            step = self._variant_step(view, config)
+        marks = view.marks
+        for place in members(_unfinished(view.stages, marks)):
+            step = self._variant_step(view, marks.names[place])
             if step is not None:
                 return step
-        if view.variants:
+        if marks.names:
             return None
         stages = (self._missing_run(view, stage, BASELINE) for stage in view.stages)
         return next((run for run in stages if run is not None), None)
@@ -69,6 +72,23 @@ class VariantByVariant:
                     begun.add(stage)
                     yield from self._possible(view, stage, BASELINE, 1.0 - arriving[stage])
                 yield from self._possible(view, stage, config, share ** (index - current))
+
+    def runs_ahead(self, view: TaskView) -> Iterator[PossibleRun]:
+        """The same runs, those of variants in the same stage together."""
+        marks, share = view.marks, promotion_share(view)
+        by_stage = _open_by_stage(view.stages, marks)
+        for index, stage in enumerate(view.stages):
+            coming = {share ** (index - at): places for at, places in by_stage.items() if at <= index}
+            if coming or not marks.names:
+                nobody = math.prod((1.0 - chance) ** places.bit_count() for chance, places in coming.items())
+                yield from self._possible(view, stage, BASELINE, 1.0 - nobody if marks.names else 1.0)
+            for slot in self.slots(stage, view.listed_seeds) if coming else ():
+                for chance, places in coming.items():
+                    left = (places & ~marks.has_run(stage, slot)).bit_count()
+                    if left:
+                        yield PossibleRun(
+                            stage=stage, config="(variants)", slot=slot, chance=chance, count=left
+                        )
 
     def lesson(self, view: TaskView) -> Lesson:
         """What the baseline's seeds tell of the noise; those of the variants selected, and are no measure."""
@@ -122,16 +142,39 @@ def is_final(run: Observation) -> bool:
 
 def promotion_share(view: TaskView) -> float:
     """The share of decided variants that was promoted, as if one had been promoted and one pruned before."""
-    made = [decided for by_stage in view.decisions.values() for decided in by_stage.values()]
-    promoted = sum(decided == "promoted" for decided in made)
-    pruned = sum(decided == "pruned" for decided in made)
+    marks = view.marks
+    promoted, pruned = marks.times("promoted"), marks.times("pruned")
     return (promoted + 1) / (promoted + pruned + 2)
+
+
+def _unfinished(stages: Iterable[str], marks: Marks) -> int:
+    """Variants without a verdict, and those of which something is open again that was decided before."""
+    going_on, ended = marks.everyone, 0
+    for stage in stages:
+        ended |= going_on & (marks.was("pruned", stage) | marks.was("held", stage))
+        going_on &= marks.was("promoted", stage)
+    return marks.everyone & ~((ended | going_on) & marks.with_verdict)
 
 
 def _open_variants(view: TaskView) -> Iterator[tuple[str, int]]:
     """Variants nothing final is decided about, each with the index of the stage it is in."""
-    for config in view.variants:
-        made = view.decisions.get(config, {})
-        if config in view.verdicts or any(decided != "promoted" for decided in made.values()):
-            continue
-        yield config, len(made)
+    marks = view.marks
+    stage_of = {
+        place: current
+        for current, places in _open_by_stage(view.stages, marks).items()
+        for place in members(places)
+    }
+    return ((marks.names[place], stage_of[place]) for place in sorted(stage_of))
+
+
+def _open_by_stage(stages: Iterable[str], marks: Marks) -> dict[int, int]:
+    """The same as sets, by the index of the stage."""
+    at = {0: marks.everyone & ~marks.with_verdict}
+    for stage in stages:
+        promoted, ended = marks.was("promoted", stage), marks.was("pruned", stage) | marks.was("held", stage)
+        moved: dict[int, int] = {}
+        for current, places in at.items():
+            for index, part in ((current, places & ~promoted & ~ended), (current + 1, places & promoted)):
+                moved[index] = moved.get(index, 0) | part
+        at = moved
+    return {current: places for current, places in at.items() if places}

@@ -6,7 +6,7 @@ that bit for bit is the trainer's to say: what it cannot use it leaves, and begi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from scheduler.decide import facts
@@ -44,14 +44,14 @@ def states_of_no_use(task: TaskState, fact: facts.Fact) -> tuple[str, ...]:
             taken = origin.continue_from if origin is not None else None
             return (str(taken["run_dir"]),) if taken else ()
         case facts.VariantPruned(config=config) | facts.VariantHeld(config=config):
-            return tuple(run.run_dir for run in _kept(task) if run.config == config)
+            return tuple(run.run_dir for run in _kept(task, task.keys.get(config, ())))
         case facts.TaskFinished():
-            return tuple(run.run_dir for run in _kept(task))
+            return tuple(run.run_dir for run in _kept(task, task.attempts))
     return ()
 
 
-def _kept(task: TaskState) -> Iterator[facts.RunFinished]:
-    for key in task.attempts:
+def _kept(task: TaskState, keys: Iterable[RunKey]) -> Iterator[facts.RunFinished]:
+    for key in keys:
         if key.stage != PROBE_STAGE:
             kept = (run for run in _ended(task, key) if run.kept_step is not None)
             yield from (run for run in kept if run.cached_from is None)

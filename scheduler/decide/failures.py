@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scheduler.decide.facts import RunFinished
+from scheduler.decide.run_marks import RunMark
 from scheduler.decide.state import Attempt, TaskState
 
 Then = Literal["end", "park"]
@@ -131,19 +132,40 @@ def standing(task: TaskState, attempts: tuple[Attempt, ...], ever: int, limits: 
 def _after_failure(
     task: TaskState, attempts: tuple[Attempt, ...], last: RunFinished, ever: int, limits: Limits
 ) -> Standing:
+    failures = sum(
+        a.finished is not None and a.finished.failure_class == last.failure_class for a in attempts
+    )
+    match _outcome(task, last, failures, limits):
+        case "again":
+            return Again(attempt=ever + 1)
+        case "end":
+            return Over(run=last)
+        case "park":
+            return Park(run=last, remedy=RULES[last.failure_class or "lost"].remedy)
+        case smaller:
+            return LowerBatch(run=last, bsz=smaller)
+
+
+def ends_for_good(task: TaskState, mark: RunMark, limits: Limits) -> bool | None:
+    """Whether a run with that mark is over; None when something else follows from its failure first."""
+    if not mark.has_failed:
+        return True
+    outcome = _outcome(task, mark, mark.failures, limits)
+    return outcome == "end" if outcome in ("end", "again") else None
+
+
+def _outcome(
+    task: TaskState, last: RunFinished | RunMark, failures: int, limits: Limits
+) -> Literal["again", "end", "park"] | int:
+    """What follows when a run failed like that, so many times by now; a number is a smaller batch size."""
     smaller = _smaller_batch(task, last)
     if smaller is not None:
-        return LowerBatch(run=last, bsz=smaller)
+        return smaller
     rule = RULES[last.failure_class or "lost"]
-    failures = [a.finished for a in attempts if a.finished and a.finished.failure_class == last.failure_class]
-    if len(failures) < (rule.tries or limits.max_attempts):
-        return Again(attempt=ever + 1)
-    if rule.then == "park":
-        return Park(run=last, remedy=rule.remedy)
-    return Over(run=last)
+    return "again" if failures < (rule.tries or limits.max_attempts) else rule.then
 
 
-def _smaller_batch(task: TaskState, run: RunFinished) -> int | None:
+def _smaller_batch(task: TaskState, run: RunFinished | RunMark) -> int | None:
     """The next batch size of the task's list below the one that ran out of memory."""
     if run.failure_class != "oom" or run.bsz is None or run.stage == "probe":
         return None

@@ -9,15 +9,16 @@ most, it lasts as the slowest finished one, half as long again as its steps sugg
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from policies import make_policy
-from policies.steps import PossibleRun
+from policies import Policy
+from policies.steps import PossibleRun, TaskView
 from scheduler.decide import facts
-from scheduler.decide.state import PROBE_STAGE, RoundState, TaskState
-from scheduler.decide.task_view import task_view
+from scheduler.decide.state import RoundState, TaskState
+from scheduler.decide.task_identity import policy_of
+from scheduler.decide.task_view import RunsOver, task_view
+from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE, Budget
 
 #: share of its time budget that a run takes when nothing is known
@@ -99,55 +100,60 @@ def planned_runs(task: TaskState) -> Iterator[PlannedRun]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What a forecast needs to know of a task, gathered in one pass over its attempts."""
+    """What a forecast needs to know of a task; none of it takes longer the more runs have ended."""
 
     task: TaskState
-    runs_done: int
-    #: what may still run, in the likely order
-    possible: tuple[PossibleRun, ...]
-    #: durations by stage of runs that were trained here, not taken from the cache
-    measured_seconds: Mapping[str, tuple[float, ...]]
+    policy: Policy
+    view: TaskView
+    #: the baseline's runs at these stages and slots take nothing: they are reused
+    stored: Collection[tuple[str, int]] = ()
 
     @classmethod
     def of(cls, task: TaskState, stored: Collection[tuple[str, int]] = ()) -> Outlook:
-        """The outlook of `task`. Nothing of a finished or parked task is open.
-
-        The baseline's runs at the stages and slots in `stored` take nothing: they are reused.
-        """
-        is_closed = task.is_finished or task.parked is not None
-        runs = list(_last_ends(task))
-        ended = [run for run in runs if run.status in _ENDED and run.bsz == task.bsz]
-        protocols = {run.stage: run.protocol for run in ended}
-        over = [run for run in ended if run.protocol == protocols[run.stage]]
-        view = task_view(task, over, protocols)
-        policy = make_policy(task.task.policy.name, task.task.policy.options)
+        """The outlook of `task`."""
         return cls(
             task=task,
-            runs_done=len(over),
-            possible=tuple(
-                run
-                for run in (() if is_closed else policy.possible_runs(view))
-                if run.config != BASELINE or (run.stage, run.slot) not in stored
-            ),
-            measured_seconds=_measured_seconds(runs),
+            policy=policy_of(task.task),
+            view=task_view(task, _over(task)),
+            stored=stored,
         )
+
+    @property
+    def runs_done(self) -> int:
+        """Runs that have ended and count."""
+        return len(self.view.baseline) + sum(places.bit_count() for places in self.view.marks.over.values())
+
+    @property
+    def possible(self) -> Iterator[PossibleRun]:
+        """What may still run, in the likely order. Nothing of a finished or parked task."""
+        return self._open(self.policy.possible_runs)
+
+    def _open(self, ask: Callable[[TaskView], Iterable[PossibleRun]]) -> Iterator[PossibleRun]:
+        if self.task.is_finished or self.task.parked is not None:
+            return
+        for run in ask(self.view):
+            if run.config != BASELINE or (run.stage, run.slot) not in self.stored:
+                yield run
 
     def forecast(self) -> Forecast:
         """What the task still takes, over all stages."""
-        stages = total(self._forecast_stage(stage.name) for stage in self.task.task.stages)
+        chances: dict[str, list[tuple[float, int]]] = {}
+        for run in self._open(self.policy.runs_ahead):
+            chances.setdefault(run.stage, []).append((run.chance, run.count))
+        stages = total(self._forecast_stage(stage, of_stage) for stage, of_stage in chances.items())
         return Forecast(runs_done=self.runs_done) + stages
 
     def likely_seconds(self, stage: str) -> float:
         """How long a run of `stage` is expected to last."""
-        if stage in self.measured_seconds:
-            return statistics.fmean(self.measured_seconds[stage])
+        if stage in self.task.paces:
+            return self.task.paces[stage].mean_seconds
         by_steps = self._seconds_by_steps(stage)
         return UNKNOWN_BUDGET_SHARE * self._budget_seconds(stage) if by_steps is None else by_steps
 
     def most_seconds(self, stage: str) -> float:
         """How long a run of `stage` may last, as far as can be expected; never beyond its time budget."""
-        if stage in self.measured_seconds:
-            return max(self.measured_seconds[stage])
+        if stage in self.task.paces:
+            return self.task.paces[stage].most_seconds
         by_steps = self._seconds_by_steps(stage)
         budget_seconds = self._budget_seconds(stage)
         return budget_seconds if by_steps is None else min(STEPS_MARGIN * by_steps, budget_seconds)
@@ -167,10 +173,11 @@ class Outlook:
                 is_conditional=run.chance < 1.0,
             )
 
-    def _forecast_stage(self, stage: str) -> Forecast:
-        chances = [run.chance for run in self.possible if run.stage == stage]
-        certain = sum(chance == 1.0 for chance in chances)
-        return self._in_seconds(stage, certain, math.fsum(chances), len(chances))
+    def _forecast_stage(self, stage: str, chances: Iterable[tuple[float, int]]) -> Forecast:
+        """Of runs with their chances, so many each."""
+        certain = sum(count for chance, count in chances if chance == 1.0)
+        expected = math.fsum(chance * count for chance, count in chances)
+        return self._in_seconds(stage, certain, expected, sum(count for _, count in chances))
 
     def _in_seconds(self, stage: str, least: int, expected: float, most: int) -> Forecast:
         likely = self.likely_seconds(stage)
@@ -190,10 +197,10 @@ class Outlook:
     def _seconds_by_steps(self, stage: str) -> float | None:
         """From the steps of `stage` and the pace of any measured stage, else of the probe."""
         wanted, per_step = self.task.budget(stage).max_steps, None
-        for measured, seconds in self.measured_seconds.items():
+        for measured, pace in self.task.paces.items():
             steps = self.task.budget(measured).max_steps
             if steps:
-                per_step = statistics.fmean(seconds) / steps
+                per_step = pace.mean_seconds / steps
         if per_step is None and self.task.probed is not None:
             per_step = self.task.probed.seconds_per_step
         if wanted is None or per_step is None:
@@ -201,21 +208,17 @@ class Outlook:
         return min(wanted * per_step, self._budget_seconds(stage))
 
 
-def _last_ends(task: TaskState) -> Iterator[facts.RunFinished]:
-    """The end of each run whose last attempt that counts has ended, without probes."""
-    for key, attempts in task.attempts.items():
-        # Naming an attempt takes longer than all the rest, and hardly ever is one forgiven.
-        counted = task.counted(key) if task.forgiven else attempts
-        if key.stage != PROBE_STAGE and counted and counted[-1].finished is not None:
-            yield counted[-1].finished
+def _over(task: TaskState) -> RunsOver:
+    """The runs that have ended, whether they may be tried again or not; lost ones are."""
 
+    def end_of(key: RunKey) -> facts.RunFinished | None:
+        counted = task.counted(key)
+        end = counted[-1].finished if counted else None
+        counts = end is not None and end.status in _ENDED and end.protocol == task.protocols.get(key.stage)
+        return end if counts else None
 
-def _measured_seconds(runs: Iterable[facts.RunFinished]) -> dict[str, tuple[float, ...]]:
-    durations: dict[str, list[float]] = {}
-    for run in runs:
-        if run.status not in ("ok", "timed_out") or run.cached_from is not None:
-            continue
-        seconds = run.wall_seconds if run.wall_seconds is not None else run.train_seconds
-        if seconds is not None and math.isfinite(seconds):
-            durations.setdefault(run.stage, []).append(seconds)
-    return {stage: tuple(seconds) for stage, seconds in durations.items()}
+    places: dict[tuple[str, int], int] = {}
+    for mark, marked in task.runs.items():
+        if mark.status in _ENDED and mark.protocol == task.protocols.get(mark.stage):
+            places[mark.stage, mark.slot] = places.get((mark.stage, mark.slot), 0) | marked
+    return RunsOver(protocols=task.protocols, end_of=end_of, places=places)

@@ -65,13 +65,7 @@ def _round_move(state: State, current: RoundState, limits: Limits) -> Move:
 
 
 def _cancelled_round_move(current: RoundState) -> Move:
-    in_flight = any(
-        attempt.finished is None
-        for task in current.tasks.values()
-        for attempts in task.attempts.values()
-        for attempt in attempts
-    )
-    if in_flight:
+    if any(task.in_flight is not None for task in current.tasks.values()):
         return Wait(reason=f"round {current.round.id} is being cancelled")
     return facts.RoundFinished(round=current.round.id, outcome="cancelled")
 

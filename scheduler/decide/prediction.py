@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
+from policies._marks import union
+from policies._memo import Memo, Same
 from scheduler.decide import facts
 from scheduler.decide.ending import reported_end
 from scheduler.decide.failures import Limits
@@ -14,12 +16,17 @@ from scheduler.rounds.round import BASELINE
 
 #: decisions between the end of one run and the intent of the next: a whole task may be promoted and judged
 MOST_DECISIONS = 200
+#: so many alike in turn are the beginning of a series: each variant that waits for one gets one
+SERIES = 5
 #: share of its steps after which a run's evaluations tell how it will end
 TELLING_SHARE = 0.5
 #: how far from the baseline a run may end for all that is known beforehand, in min_effects
 FAR = 20.0
 #: where nothing tells how long the run in flight will take
 STAND_BACK_SECONDS = 5.0
+
+#: of the run in flight alone
+_FORESEEN: Memo[facts.RunIntended | None] = Memo(1)
 
 
 def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
@@ -38,17 +45,37 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
     worker = state.live.workers.get(attempt.id)
     keeps_state = worker is not None and worker.prepared is not None and worker.prepared.keep_step is not None
     # What only waits for the run in flight is not waited for here.
-    state = replace(state, live=Live(waits=state.live.waits, is_recovered=True))
-    ends = _extremes(task, attempt.intended) if likely is None else (likely,)
-    if attempt.intended.budget["max_steps"] is None:
-        ends = ends[:1]  # nobody knows how far it is; most variants are no better
-    if attempt.stop is not None:
-        ends = ends[:1]  # it has no value that counts
-    imagined = (_imagined_end(attempt, value) for value in ends)
-    first, *others = (_after_end(state, end, limits) for end in imagined)
-    if keeps_state and first is not None and _goes_on(attempt.intended, first):
+    imagined = replace(state, live=Live(waits=state.live.waits, is_recovered=True))
+    following = (
+        _after_any_end(imagined, task, attempt, limits)
+        if likely is None
+        else _after_end(imagined, _imagined_end(attempt, likely), limits)
+    )
+    if keeps_state and following is not None and _goes_on(attempt.intended, following):
         return None  # it would be prepared from a state that is not there yet
-    return first if all(other == first for other in others) else None
+    return following
+
+
+def _after_any_end(
+    state: State, task: TaskState, attempt: Attempt, limits: Limits
+) -> facts.RunIntended | None:
+    """The run that follows however the one in flight ends; None where that makes a difference.
+
+    Most evaluations change nothing of it, and it is asked for at each.
+    """
+
+    def following() -> facts.RunIntended | None:
+        ends = _extremes(task, attempt.intended)
+        if attempt.intended.budget["max_steps"] is None:
+            ends = ends[:1]  # nobody knows how far it is; most variants are no better
+        if attempt.stop is not None:
+            ends = ends[:1]  # it has no value that counts
+        first, *others = (_after_end(state, _imagined_end(attempt, value), limits) for value in ends)
+        return first if all(other == first for other in others) else None
+
+    known = (getattr(state, each.name) for each in fields(state) if each.name != "live")
+    waits = tuple(state.live.waits.items())
+    return _FORESEEN.get((attempt.id, limits, waits, *map(Same, known)), following)
 
 
 def seconds_to_stand_back(state: State) -> float:
@@ -75,6 +102,7 @@ def _goes_on(run: facts.RunIntended, following: facts.RunIntended) -> bool:
 def _after_end(state: State, end: facts.RunFinished, limits: Limits) -> facts.RunIntended | None:
     """The run that follows if the one in flight ends so."""
     state = fold(state, end)
+    alike: list[facts.Fact] = []
     for _ in range(MOST_DECISIONS):
         move = next_move(state, limits)
         if isinstance(move, Wait):
@@ -82,7 +110,23 @@ def _after_end(state: State, end: facts.RunFinished, limits: Limits) -> facts.Ru
         if isinstance(move, facts.RunIntended):
             return move if move.stage != PROBE_STAGE else None
         state = fold(state, move)
+        alike = [*(fact for fact in alike if type(fact) is type(move)), move]
+        if len(alike) >= SERIES and _left(state, move) > MOST_DECISIONS:
+            return None
     return None
+
+
+def _left(state: State, decision: facts.Fact) -> int:
+    """How many variants wait for a decision like that."""
+    if not isinstance(decision, facts.VariantFact | facts.VerdictReached):
+        return 0
+    task = state.rounds[decision.round].tasks[decision.task]
+    out = union(task.judged.values())
+    if isinstance(decision, facts.VariantFact):
+        ended = (facts.VariantPruned, facts.VariantHeld)
+        out |= union(each for mark, each in task.decided.items() if mark.stage == decision.stage)
+        out |= union(each for mark, each in task.decided.items() if mark.kind in ended)
+    return len(task.task.names) - out.bit_count()
 
 
 def _imagined_end(attempt: Attempt, value: float) -> facts.RunFinished:
@@ -111,7 +155,7 @@ def _likely_value(state: State, task: TaskState, attempt: Attempt) -> float | No
     return None if at_step is None else reference.value + last.value - at_step
 
 
-def _extremes(task: TaskState, intended: facts.RunIntended) -> tuple[float, float]:
+def _extremes(task: TaskState, intended: facts.RunIntended) -> tuple[float, ...]:
     """A very bad end and a very good one: what follows both follows whatever happens."""
     reference = _reference(task, intended)
     middle = 0.0 if reference is None or reference.value is None else reference.value
@@ -123,10 +167,10 @@ def _extremes(task: TaskState, intended: facts.RunIntended) -> tuple[float, floa
 def _reference(task: TaskState, intended: facts.RunIntended) -> facts.RunFinished | None:
     """A run of the baseline that the one in flight resembles: of the same seed, else the stage's last."""
     found: facts.RunFinished | None = None
-    for key, attempts in task.attempts.items():
-        if (key.config, key.stage) != (BASELINE, intended.stage):
+    for key in task.keys.get(BASELINE, ()):
+        if key.stage != intended.stage:
             continue
-        ended = (attempt.finished for attempt in attempts)
+        ended = (attempt.finished for attempt in task.attempts[key])
         run = next((run for run in ended if run is not None and run.status == "ok"), None)
         if run is not None and key.seed == intended.seed:
             return run

@@ -171,8 +171,10 @@ def _parked(current: RoundState) -> Iterator[dict[str, Any]]:
 
 
 def _verdicts(current: RoundState) -> dict[str, int]:
-    facts = (fact for task in current.tasks.values() for fact in task.verdicts.values())
-    return dict(sorted(Counter(fact.verdict for fact in facts).items()))
+    counts: Counter[str] = Counter()
+    for task in current.tasks.values():
+        counts.update({verdict: places.bit_count() for verdict, places in task.judged.items()})
+    return dict(sorted(counts.items()))
 
 
 def _device(state: State, device: str, gpu: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.state import PROBE_STAGE, Attempt, State, TaskState, open_attempts
+from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE
 
 #: how a run that ended counts for a pruner; the clock's end is none that a budget of steps asked for
@@ -98,7 +99,7 @@ def _is_audited(attempt: Attempt, rule: Hopeless) -> bool:
 
 def _flight(run: _Screening) -> Flight:
     intended, objective, last = run.attempt.intended, run.task.task.objective, run.seen[-1]
-    finished = {r.seed: r for r in _finished(run) if r.config == BASELINE}
+    finished = {r.seed: r for r in _finished(run, run.task.keys.get(BASELINE, ()))}
     values = {seed: r.value for seed, r in finished.items() if r.value is not None}
     baseline = finished.get(intended.seed)
     return Flight(
@@ -126,13 +127,13 @@ def _curve(run: facts.RunFinished) -> Curve:
     )
 
 
-def _finished(run: _Screening) -> Iterator[facts.RunFinished]:
-    """Runs that ended at the stage and in the protocol of this one, newest attempt of each."""
+def _finished(run: _Screening, keys: Iterable[RunKey]) -> Iterator[facts.RunFinished]:
+    """Those of the runs that ended at the stage and in the protocol of this one, newest attempt of each."""
     intended = run.attempt.intended
-    for key, attempts in run.task.attempts.items():
+    for key in keys:
         if key.stage != intended.stage:
             continue
-        ended = [attempt.finished for attempt in attempts if attempt.finished is not None]
+        ended = [each.finished for each in run.task.attempts[key] if each.finished is not None]
         if ended and ended[-1].protocol == intended.protocol:
             yield ended[-1]
 
@@ -147,7 +148,7 @@ def _question(run: _Screening, rules: StopRules) -> Question:
             points=_finite(each.curve),
             run_dir=each.run_dir,
         )
-        for each in _finished(run)
+        for each in _finished(run, run.task.attempts)
         if each.slot == 0
     ]
     now = RunSeen(

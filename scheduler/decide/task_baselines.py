@@ -11,6 +11,7 @@ from policies._variance import noise_kind
 from scheduler.decide import baseline_store, facts
 from scheduler.decide.failures import Limits
 from scheduler.decide.state import State, TaskState, count_reused
+from scheduler.decide.task_identity import families_of
 from scheduler.rounds.identity import slot_seed
 from scheduler.rounds.round import BASELINE
 
@@ -83,8 +84,7 @@ class TaskBaselines:
         return every > 0 and (count_reused(self.state) + self.state.baselines.checks + 1) % every == 0
 
     def _family(self, stage: str) -> str:
-        task = self.task.task
-        return baseline_store.family_of(self.protocols[stage], task.baseline.config, task.objective.metric)
+        return families_of(self.task.task, self.protocols)[stage]
 
     @property
     def _needs_scores(self) -> bool:

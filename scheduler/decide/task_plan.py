@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from policies import Policy, make_policy
+from policies import Policy
 from policies._ledger import learnt
+from policies._marks import members, union
 from policies.evidence import Delta, Hold, Promote, Prune, UnmatchedError
 from policies.steps import Decide, Freeze, Judge, Look, Run, Step, TaskView
 from scheduler.decide import facts
@@ -19,15 +21,18 @@ from scheduler.decide.failures import (
     Over,
     Park,
     Standing,
+    ends_for_good,
     is_same_failure,
     standing,
 )
 from scheduler.decide.moves import Move, Wait, first_line, how_it_failed, parked
 from scheduler.decide.probing import probe_move
+from scheduler.decide.run_marks import RunMark
 from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, State, TaskState
 from scheduler.decide.task_baselines import TaskBaselines
-from scheduler.decide.task_view import task_view
-from scheduler.rounds.identity import Device, RunKey, content_key, protocol_of, run_folder, slot_seed
+from scheduler.decide.task_identity import policy_of, protocols_of
+from scheduler.decide.task_view import RunsOver, task_view
+from scheduler.rounds.identity import Device, RunKey, content_key, run_folder, slot_seed
 from scheduler.rounds.round import BASELINE
 
 
@@ -41,24 +46,20 @@ class TaskPlan:
     device: Device
     policy: Policy
     #: protocol by stage, as things are now
-    protocols: dict[str, str]
+    protocols: Mapping[str, str]
     limits: Limits
 
     @classmethod
     def of(cls, state: State, current: RoundState, task: TaskState, limits: Limits) -> TaskPlan:
         """The plan on the home's device."""
         device = next(iter(state.devices.values()))
-        protocols = {
-            stage.name: protocol_of(task.task, task.budget(stage.name), task.bsz, device)
-            for stage in task.task.stages
-        }
         return cls(
             state=state,
             current=current,
             task=task,
             device=device,
-            policy=make_policy(task.task.policy.name, task.task.policy.options),
-            protocols=protocols,
+            policy=policy_of(task.task),
+            protocols=protocols_of(task, device),
             limits=limits,
         )
 
@@ -85,12 +86,10 @@ class TaskPlan:
             return facts.TaskBegun(
                 round=self.round_id, task=self.task.task.name, ledger=ledger, stored=self.baselines.fresh()
             )
-        over: list[facts.RunFinished] = []
-        for key in self.task.attempts:
-            move = self._ended(key, over)
-            if move is not None:
-                return move
-        view = task_view(self.task, over, self.protocols, self.baselines.values())
+        due = self._due_after_ends()
+        if due is not None:
+            return due
+        view = task_view(self.task, self._over(), self.baselines.values())
         try:
             step = self.policy.next(view)
         except UnmatchedError as error:
@@ -107,8 +106,61 @@ class TaskPlan:
             remedy="let the trainer score every run alike, and submit the round under another id",
         )
 
-    def _ended(self, key: RunKey, over: list[facts.RunFinished]) -> Move | None:
-        """What follows from how a run ended; a run that is over is added to `over`."""
+    def _over(self) -> RunsOver:
+        """The runs that are over."""
+        places: dict[tuple[str, int], int] = {}
+        for mark, marked in self.task.runs.items():
+            if mark.protocol == self.protocols.get(mark.stage):
+                ended = marked if ends_for_good(self.task, mark, self.limits) else 0
+                if mark.is_cached and self.state.baselines.forgotten:
+                    ended = sum(1 << place for place in members(ended) if self._is_over(mark, place))
+                if ended:
+                    places[mark.stage, mark.slot] = places.get((mark.stage, mark.slot), 0) | ended
+        return RunsOver(
+            protocols=self.protocols,
+            end_of=self._end_of,
+            places=places,
+            known_by=(self.limits.max_attempts, self.state.baselines.forgotten),
+        )
+
+    def _end_of(self, key: RunKey) -> facts.RunFinished | None:
+        stands = self._standing(key)
+        return stands.run if isinstance(stands, Over) else None
+
+    def _is_over(self, mark: RunMark, place: int) -> bool:
+        """Whether the run of that stage and slot is over, of the variant at `place`."""
+        keys = self.task.keys[self.task.task.names[place]]
+        ends = (self._end_of(key) for key in keys if key.stage == mark.stage)
+        return any(end is not None and end.slot == mark.slot for end in ends)
+
+    def _due_after_ends(self) -> Move | None:
+        """What follows from how a run ended, of the first one of which anything does.
+
+        Of the variants' runs, those that failed are looked at by how they failed, and hardly any by itself.
+        """
+        failed = {mark: places for mark, places in self.task.runs.items() if mark.has_failed}
+        is_due = any(
+            self._is_due_after_failures(mark, places, failed)
+            for mark, places in failed.items()
+            if mark.protocol == self.protocols.get(mark.stage)
+        )
+        moves = map(self._ended, self.task.attempts if is_due else self.task.keys.get(BASELINE, ()))
+        return next((move for move in moves if move is not None), None)
+
+    def _is_due_after_failures(self, mark: RunMark, places: int, failed: Mapping[RunMark, int]) -> bool:
+        ends = ends_for_good(self.task, mark, self.limits)
+        if ends is None:
+            return True
+        neighbours = union(each << 1 for other, each in failed.items() if other.stage == mark.stage)
+        names = self.task.task.names
+        return ends and any(
+            self._ended(key) is not None
+            for place in members(places & neighbours)
+            for key in self.task.keys[names[place]]
+        )
+
+    def _ended(self, key: RunKey) -> Move | None:
+        """What follows from how a run ended."""
         if key.stage == PROBE_STAGE:
             return None
         match self._standing(key):
@@ -118,7 +170,6 @@ class TaskPlan:
             case Park(run=run, remedy=remedy):
                 return parked(run, first_line(run.error), remedy)
             case Over(run=run):
-                over.append(run)
                 if run.has_failed or (key.config == BASELINE and run.value is None):
                     return self._breaker(key, run)
                 return self.baselines.settled(run) if key.config == BASELINE else None
@@ -142,11 +193,10 @@ class TaskPlan:
         if key.config == BASELINE:
             reason = f"the baseline {how_it_failed(run)}, so that nothing can be compared"
             return parked(run, reason, _baseline_remedy(run))
-        names = [variant.name for variant in self.task.task.variants]
-        position = names.index(key.config)
-        if position == 0 or run.failure_class == "nan":
+        place = self.task.task.places[key.config]
+        if place == 0 or run.failure_class == "nan":
             return None
-        before = self.task.attempts.get(replace(key, config=names[position - 1]), ())
+        before = self.task.attempts.get(replace(key, config=self.task.task.names[place - 1]), ())
         last = before[-1].finished if before else None
         if last is None or not last.has_failed or before[-1].id in self.task.forgiven:
             return None

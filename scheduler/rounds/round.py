@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 from policies.evidence import BASELINE as BASELINE
@@ -79,7 +80,7 @@ class TrainerIdentity:
     is_complete: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One trainer with fixed arguments, one baseline and its variants."""
 
@@ -102,12 +103,19 @@ class Task:
     has_steps: bool
     identity: TrainerIdentity
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every variant, in file order."""
+        return tuple(variant.name for variant in self.variants)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Place of every variant in file order, from 0 on."""
+        return {name: place for place, name in enumerate(self.names)}
+
     def variant(self, name: str) -> Variant:
         """The variant (or baseline) called `name`. Raises KeyError."""
-        for variant in (self.baseline, *self.variants):
-            if variant.name == name:
-                return variant
-        raise KeyError(name)
+        return self.baseline if name == self.baseline.name else self.variants[self.places[name]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
