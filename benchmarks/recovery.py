@@ -1,7 +1,7 @@
 """How long does a daemon take to know again what a million records say, and in how much memory?
 
-Homes with real files of records are made first: every line by the writer's own encoding, one fsync a file, since
-writing is not what is measured. Each replay runs in a fresh process.
+Homes with real files of records are made first: every line by the writer's own encoding, one fsync a file,
+since writing is not what is measured. Each replay runs in a fresh process.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def compare(records: int) -> None:
     for home in homes:
         with tempfile.TemporaryDirectory(prefix="roundhouse-benchmark-") as folder:
             written = make(Path(folder), home)
-            for start in ("the first start reads every line", "a later start") if home.ended_rounds else ("",):
+            for start in (
+                ("the first start reads every line", "a later start") if home.ended_rounds else ("",)
+            ):
                 told = Replayed(**in_child("--replay", folder))
                 is_missed = is_missed or told.seconds > DEMAND_SECONDS
                 what = ", ".join(filter(None, (f"{written:,} records, {home.name}", start)))
@@ -102,8 +104,8 @@ def compare(records: int) -> None:
 def words(told: Replayed, records: int) -> str:
     return (
         f"{told.seconds:.2f} s of processor time ({told.wall_seconds:.2f} s on the clock), "
-        f"{records / told.seconds:,.0f} records/s, peak {told.peak_mib:.0f} MiB, kept {told.kept_mib:.0f} MiB "
-        f"(the program itself {told.program_mib:.0f} MiB)"
+        f"{records / told.seconds:,.0f} records/s, peak {told.peak_mib:.0f} MiB, "
+        f"kept {told.kept_mib:.0f} MiB (the program itself {told.program_mib:.0f} MiB)"
     )
 
 
@@ -252,7 +254,9 @@ def accepted_round(round_id: str, names: list[str], seeds: int) -> Any:
 
     def variant(name: str, number: int) -> Variant:
         changes = {"gate": "scalar", "layer_start": number % 12, "alpha_init": -number / 100}
-        return Variant(name=name, changes=changes, config={**changes, "task": "sudoku", "side": 4, "masked": 6})
+        return Variant(
+            name=name, changes=changes, config={**changes, "task": "sudoku", "side": 4, "masked": 6}
+        )
 
     task = Task(
         name="sudoku",
@@ -298,7 +302,9 @@ def run_facts(round_id: str, config: str, seed: int) -> Iterator[dict[str, Any]]
     yield {"event": "run_intended", **assigned, "keep_for_steps": 650, "continue_from": None}
     yield {
         "event": "run_started",
-        **{name: assigned[name] for name in ("round", "task", "stage", "config", "seed", "attempt", "device")},
+        **{
+            name: assigned[name] for name in ("round", "task", "stage", "config", "seed", "attempt", "device")
+        },
         "pid": 4468,
         "start_time": 1795187667.96,
         "boot_id": "9204f976-1ee2-40ad-95e4-6505a3bb1a0c",

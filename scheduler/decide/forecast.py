@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from policies import make_policy
 from policies.steps import PossibleRun
 from scheduler.decide import facts
-from scheduler.decide.state import PROBE_STAGE, RoundState, TaskState
+from scheduler.decide.ended import last_ends, runs_over
+from scheduler.decide.state import RoundState, TaskState
 from scheduler.decide.task_view import task_view
 from scheduler.rounds.round import BASELINE, Budget
 
@@ -24,8 +25,6 @@ from scheduler.rounds.round import BASELINE, Budget
 UNKNOWN_BUDGET_SHARE = 0.5
 #: how much longer than its steps suggest a run may last, while none of its stage has been measured
 STEPS_MARGIN = 1.5
-#: outcomes after which a run is not started again
-_ENDED = frozenset({"ok", "timed_out", "pruned", "failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +114,9 @@ class Outlook:
         The baseline's runs at the stages and slots in `stored` take nothing: they are reused.
         """
         is_closed = task.is_finished or task.parked is not None
-        runs = list(_last_ends(task))
-        ended = [run for run in runs if run.status in _ENDED and run.bsz == task.bsz]
-        protocols = {run.stage: run.protocol for run in ended}
-        over = [run for run in ended if run.protocol == protocols[run.stage]]
+        runs = list(last_ends(task))
+        over = runs_over(task, runs)
+        protocols = {run.stage: run.protocol for run in over}
         view = task_view(task, over, protocols)
         policy = make_policy(task.task.policy.name, task.task.policy.options)
         return cls(
@@ -199,15 +197,6 @@ class Outlook:
         if wanted is None or per_step is None:
             return None
         return min(wanted * per_step, self._budget_seconds(stage))
-
-
-def _last_ends(task: TaskState) -> Iterator[facts.RunFinished]:
-    """The end of each run whose last attempt that counts has ended, without probes."""
-    for key, attempts in task.attempts.items():
-        # Naming an attempt takes longer than all the rest, and hardly ever is one forgiven.
-        counted = task.counted(key) if task.forgiven else attempts
-        if key.stage != PROBE_STAGE and counted and counted[-1].finished is not None:
-            yield counted[-1].finished
 
 
 def _measured_seconds(runs: Iterable[facts.RunFinished]) -> dict[str, tuple[float, ...]]:
