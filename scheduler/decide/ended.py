@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the state holds ended rounds
     from scheduler.decide.state import RoundState, TaskState
 
 #: outcomes after which a run is not started again
-ENDED_OUTCOMES = frozenset({"ok", "timed_out", "pruned", "failed"})
+_ENDED = frozenset({"ok", "timed_out", "pruned", "failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,6 @@ class EndedRound:
     parked: tuple[Mapping[str, Any], ...]
     #: how many there are of each
     verdicts: Mapping[str, int]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anything of it may still run."""
-        return False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal one."""
@@ -93,7 +88,7 @@ def last_ends(task: TaskState) -> Iterator[facts.RunFinished]:
 
 def runs_over(task: TaskState, runs: list[facts.RunFinished]) -> list[facts.RunFinished]:
     """Those of `runs` that need not be started again as the task is now: of one protocol at each stage."""
-    ended = [run for run in runs if run.status in ENDED_OUTCOMES and run.bsz == task.bsz]
+    ended = [run for run in runs if run.status in _ENDED and run.bsz == task.bsz]
     protocols = {run.stage: run.protocol for run in ended}
     return [run for run in ended if run.protocol == protocols[run.stage]]
 

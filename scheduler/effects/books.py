@@ -79,6 +79,4 @@ class Books:
             return self._ledger
         if not isinstance(fact, RoundFact):
             return self._journal
-        if fact.round not in self._rounds:
-            self._rounds[fact.round], _ = Journal.open(self._home.round(fact.round).records)
         return self._rounds[fact.round]

@@ -31,6 +31,10 @@ _MANY = (
 _HEAD = re.compile(rb'\{"v":%d,"seq":(\d+),"ts":"([^"\\]+)","event":"(\w+)"' % VERSION)
 
 
+class NotAFactError(Exception):
+    """A record is whole, and yet this version cannot make a fact of it."""
+
+
 class Recorded(NamedTuple):
     """A fact and what its record says of itself."""
 
@@ -42,7 +46,10 @@ class Recorded(NamedTuple):
 
 
 def read_fact(line: bytes) -> Recorded:
-    """The fact in a line of records. Raises ValueError unless the line is whole and unchanged."""
+    """The fact in a line of records.
+
+    Raises ValueError unless the line is whole and unchanged, and NotAFactError for one that makes no sense.
+    """
     head = _HEAD.match(line)
     decoder = None if head is None else _decoders().get(head[3])
     if head is None or decoder is None:
@@ -56,7 +63,11 @@ def read_fact(line: bytes) -> Recorded:
 
 def _read_slowly(line: bytes) -> Recorded:
     record = decode(line)
-    return Recorded(record["v"], record["seq"], record["ts"], from_record(record))
+    try:
+        fact = from_record(record) if record["v"] <= VERSION else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotAFactError(f"{record['event']}: {error}") from error
+    return Recorded(record["v"], record["seq"], record["ts"], fact)
 
 
 @cache

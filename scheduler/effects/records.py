@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from scheduler.effects.clock import utc_now
-from scheduler.effects.fact_lines import Recorded, read_fact
+from scheduler.effects.fact_lines import NotAFactError, Recorded, read_fact
 from scheduler.effects.files import fsync_folder, publish
 from scheduler.effects.record_lines import VERSION, decode, encode
 from scheduler.rounds.errors import AlreadyRunningError, CorruptRecordsError, RecordsWriteError
@@ -248,6 +248,8 @@ def _verified(file: BinaryIO, path: Path, read: Callable[[bytes], Line]) -> Iter
         is_terminated = line.endswith(b"\n")
         try:
             record = read(line) if is_terminated else None
+        except NotAFactError as error:
+            raise _corrupt(path, number, end, f"makes no sense to this version ({error})") from error
         except ValueError:
             record = None
         if record is None:

@@ -62,6 +62,9 @@ def reopened_round(paths: RoundPaths) -> tuple[Journal, RoundState]:
     with _uninterrupted():
         reading = _RoundReading()
         journal = Journal.replay(paths.records, reading.take)
+    if not reading.known.is_accepted:
+        journal.close()
+        raise UnknownIdError(f"{paths.records} is empty")
     return journal, reading.known.current
 
 

@@ -209,6 +209,20 @@ def test_a_fact_that_cannot_follow_is_refused_with_its_place(tmp_path: Path) -> 
         started(home)
 
 
+def test_a_whole_record_that_makes_no_sense_is_refused_and_never_taken_for_a_torn_tail(
+    tmp_path: Path,
+) -> None:
+    home = told_home(tmp_path, but_last=3)
+    path = home.round("last").records
+    journal, _ = Journal.open(path)
+    journal.append({"event": "lesson_learnt", "source": "x", "lesson": {"unit": 7}})
+    journal.close()
+    before = path.read_bytes()
+    with pytest.raises(CorruptRecordsError, match="makes no sense to this version"):
+        started(home)
+    assert path.read_bytes() == before
+
+
 def test_a_copy_of_a_rounds_folder_is_no_round(tmp_path: Path) -> None:
     home = told_home(tmp_path)
     before = started(home)
@@ -235,6 +249,9 @@ def test_an_ended_round_whose_records_are_damaged_or_gone_is_not_loaded(tmp_path
     data = path.read_bytes()
     path.write_bytes(b"x" + data[1:])
     with pytest.raises(CorruptRecordsError):
+        reopened_round(home.round("first"))
+    path.write_bytes(b"")
+    with pytest.raises(UnknownIdError, match="empty"):
         reopened_round(home.round("first"))
     path.unlink()
     with pytest.raises(UnknownIdError, match="gone"):

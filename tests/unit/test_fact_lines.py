@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scheduler.decide import facts
 from scheduler.decide.codec import from_record, to_fields
-from scheduler.effects.fact_lines import read_fact
+from scheduler.effects.fact_lines import NotAFactError, read_fact
 from scheduler.effects.record_lines import decode, encode
 
 NUMBERS = st.one_of(st.none(), st.integers(-(2**40), 2**40), st.floats())
@@ -107,9 +107,15 @@ def test_lines_of_other_versions_and_unusual_numbers_are_read_alike(changes: dic
 
 def test_what_is_missing_is_missed_alike() -> None:
     line = line_of({name: value for name, value in STARTED.items() if name != "pid"})
-    for read in (read_fact, lambda line: from_record(decode(line))):
-        with pytest.raises(TypeError, match="pid"):
-            read(line)
+    with pytest.raises(TypeError, match="pid"):
+        from_record(decode(line))
+    with pytest.raises(NotAFactError, match=r"run_started: .*pid"):
+        read_fact(line)
+
+
+def test_a_line_of_a_newer_version_tells_it_and_no_more() -> None:
+    told = read_fact(encode({"v": 2, "seq": 7, "ts": "x", "event": "run_started", "pid": {}}))
+    assert (told.v, told.fact) == (2, None)
 
 
 def test_a_changed_byte_is_noticed() -> None:
