@@ -52,6 +52,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/handover.py
 	$(BIN)/python benchmarks/demo_round.py
 	$(BIN)/python benchmarks/idle_daemon.py
+	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/policies/simulate.py
 	$(BIN)/python benchmarks/peers/compare.py --write
 

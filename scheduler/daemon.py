@@ -43,7 +43,7 @@ from scheduler.effects.surroundings import Surroundings
 from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Workers, become_subreaper
 from scheduler.report.lines import line_for, wait_line, warning_lines
-from scheduler.rounds.errors import SettingsError
+from scheduler.rounds.errors import CorruptRecordsError, SettingsError, UnknownIdError
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.settings import Settings, load_settings
 
@@ -248,13 +248,11 @@ class Daemon:
 
     def _finish_moves(self) -> None:
         """A crash may have come between the end of a round and the move of its file, or its report."""
-        for current in self._state.rounds.values():
-            if current.finished is None:
-                continue
-            round_id, accepted = current.round.id, current.accepted
-            self._reception.move(act.MoveSpec(round=round_id, file=accepted.file, to="done"), accepted.suffix)
-            if not self._home.round(round_id).report.exists():
-                self._reporting.write(round_id)
+        for ended in self._state.ended.values():
+            move = act.MoveSpec(round=ended.id, file=ended.file, suffix=ended.suffix, to="done")
+            self._reception.move(move)
+            if not self._home.round(ended.id).report.exists():
+                self._reporting.write(ended.id)
 
     def _record_start(self) -> None:
         started = facts.DaemonStarted(
@@ -354,8 +352,10 @@ class Daemon:
                 case act.Record(fact=fact):
                     told += self._lines(fact)
                     todo.extendleft(reversed(self._record(fact)))
+                case act.LoadRound() as action:
+                    todo.extendleft(reversed(self._load(action)))
                 case act.KeepSpec() as action:  # it makes the file of the record that follows
-                    self._performer.perform(action, self._state)
+                    self._performer.perform(action)
                 case action:
                     effects.append(action)
         self._books.sync()
@@ -379,7 +379,17 @@ class Daemon:
         if isinstance(effect, act.Exit):
             self._stop(effect.reason)
         else:
-            self._performer.perform(effect, self._state)
+            self._performer.perform(effect)
+
+    def _load(self, action: act.LoadRound) -> tuple[act.Action, ...]:
+        """Read all of an ended round again; returns what follows from that."""
+        loaded: inputs.Input
+        try:
+            loaded = inputs.RoundLoaded(request=action.request, current=self._books.load_round(action.round))
+        except (CorruptRecordsError, UnknownIdError) as error:
+            loaded = inputs.RoundDamaged(request=action.request, problem=str(error))
+        self._state, actions = step(self._state, loaded, self._limits)
+        return actions
 
     def _stop(self, reason: str) -> None:
         self._exit = reason

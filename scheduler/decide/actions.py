@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from policies._advice import Question
+from scheduler.decide.ended import EndedRound
 from scheduler.decide.facts import Fact, RoundAccepted, RunFinished, RunIntended, RunStarted, SpecRejected
-from scheduler.decide.inputs import DeadlinePassed, EndedBy
+from scheduler.decide.inputs import DeadlinePassed, EndedBy, RequestMade
 from scheduler.rounds.round import Task
 
 
@@ -130,6 +131,7 @@ class MoveSpec:
 
     round: str
     file: str
+    suffix: str
     to: Literal["active", "done", "known"]
     #: whether anything of the round may still run
     is_open: bool = True
@@ -137,7 +139,25 @@ class MoveSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseRecords:
-    """Let go of a finished round's records."""
+    """Let go of a finished round's records, and keep beside them what is still to be known of it."""
+
+    ended: EndedRound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRound:
+    """Read the records of an ended round again, since a person's `request` may need all of it.
+
+    Its RoundLoaded or RoundDamaged comes back before any other event.
+    """
+
+    request: RequestMade
+    round: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnloadRound:
+    """Let go of the records of an ended round that was loaded for nothing."""
 
     round: str
 
@@ -198,9 +218,10 @@ Effect = (
     | RejectSpec
     | MoveSpec
     | CloseRecords
+    | UnloadRound
     | KeepError
     | DropStates
     | WriteReport
     | DiscardRequest
 )
-Action = Record | KeepSpec | Effect | Exit
+Action = Record | LoadRound | KeepSpec | Effect | Exit

@@ -36,7 +36,7 @@ def _dropped_states(state: State, fact: facts.Fact) -> tuple[Action, ...]:
 def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> tuple[Action, ...]:
     match fact:
         case facts.RoundAccepted():
-            return (act.MoveSpec(round=fact.round, file=fact.file, to="active"),)
+            return (act.MoveSpec(round=fact.round, file=fact.file, suffix=fact.suffix, to="active"),)
         case facts.RunIntended():
             return (
                 *_make_worker(before, state, fact),
@@ -60,11 +60,11 @@ def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> t
         case facts.TaskParked() | facts.TaskFinished():
             return (act.WriteReport(round=fact.round),)
         case facts.RoundFinished():
-            file = state.rounds[fact.round].accepted.file
+            ended = state.ended[fact.round]
             return (
                 act.WriteReport(round=fact.round),
-                act.MoveSpec(round=fact.round, file=file, to="done"),
-                act.CloseRecords(round=fact.round),
+                act.MoveSpec(round=fact.round, file=ended.file, suffix=ended.suffix, to="done"),
+                act.CloseRecords(ended=ended),
             )
     return ()
 

@@ -12,7 +12,7 @@ from scheduler.decide.after_fact import deadline, start, start_if_free
 from scheduler.decide.ending import lost_end, reported_end, unreported_end
 from scheduler.decide.failures import Limits
 from scheduler.decide.importing import imported
-from scheduler.decide.state import Attempt, State, is_spare, open_attempt, open_attempts
+from scheduler.decide.state import Attempt, RoundState, State, is_spare, open_attempt, open_attempts
 from scheduler.decide.stopping import after_advice, after_evaluation
 
 
@@ -35,6 +35,11 @@ def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Acti
             return _after_check(state, event)
         case inputs.RequestMade():
             return _after_request(state, event)
+        case inputs.RoundLoaded():
+            return _after_load(event)
+        case inputs.RoundDamaged(request=request):
+            answer = f"round {request.round} cannot be retried: {event.problem}"
+            return (act.DiscardRequest(id=request.id, answer=answer),)
         case inputs.ShutdownRequested():
             ending = dict.fromkeys(state.live.attempt_ids)  # a spare may be leaving under a worker's name
             return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in ending)
@@ -112,13 +117,17 @@ def _after_check(state: State, event: inputs.SpecChecked) -> tuple[Action, ...]:
     if event.problems or event.spec is None:
         return _reject(event, event.problems)
     round_id = event.spec["id"]
-    known = state.rounds.get(round_id)
+    current = state.rounds.get(round_id)
+    known = state.ended.get(round_id) if current is None else current.accepted
     if known is None:
         return _accept(event, event.spec)
-    if known.accepted.sha256 == event.sha256:
-        return (act.MoveSpec(round=round_id, file=event.file, to="known", is_open=known.is_open),)
+    if known.sha256 == event.sha256:
+        is_open = current is not None and current.is_open
+        return (
+            act.MoveSpec(round=round_id, file=event.file, suffix=known.suffix, to="known", is_open=is_open),
+        )
     problem = (
-        f"round: a different round {round_id!r} was accepted before (from {known.accepted.file});"
+        f"round: a different round {round_id!r} was accepted before (from {known.file});"
         " give this one another id"
     )
     return _reject(event, (problem,))
@@ -139,6 +148,9 @@ def _reject(event: inputs.SpecChecked, problems: tuple[str, ...]) -> tuple[Actio
 
 def _after_request(state: State, event: inputs.RequestMade) -> tuple[Action, ...]:
     """The facts a request leads to, and the answer to the person who made it."""
+    ended = state.ended.get(event.round or "")
+    if event.verb == "retry" and ended is not None and ended.outcome != "cancelled":
+        return (act.LoadRound(request=event, round=ended.id),)
     granted, answer = _granted(state, event)
     return (*(act.Record(fact=fact) for fact in granted), act.DiscardRequest(id=event.id, answer=answer))
 
@@ -156,19 +168,37 @@ def _granted(state: State, event: inputs.RequestMade) -> tuple[tuple[facts.Fact,
         case "import":
             return imported(state.lessons, event.lessons)
     current = state.rounds.get(event.round or "")
-    if current is None:
+    if current is None and event.round not in state.ended:
         return (), f"no round is called {event.round!r}"
     if event.verb == "cancel":
-        if not current.is_open:
+        if current is None or not current.is_open:
             return (), f"round {event.round} has already ended"
         return (facts.RoundCancelled(round=current.round.id, reason=reason),), "cancelled"
-    if current.cancelled is not None:
+    if current is None or current.cancelled is not None:
         return (), f"round {event.round} was cancelled; submit it under another id"
+    retried = retried_tasks(current, event)
+    return retried, _retry_answer(retried)
+
+
+def retried_tasks(current: RoundState, event: inputs.RequestMade) -> tuple[facts.TaskRetried, ...]:
+    """The task that is to be retried, or every one that a retry would change."""
     wanted = [event.task] if event.task else [name for name, t in current.tasks.items() if t.can_be_retried]
-    retried = tuple(
+    return tuple(
         facts.TaskRetried(round=current.round.id, task=name) for name in wanted if name in current.tasks
     )
-    return retried, f"retrying {', '.join(fact.task for fact in retried)}" if retried else "nothing to retry"
+
+
+def _retry_answer(retried: tuple[facts.TaskRetried, ...]) -> str:
+    return f"retrying {', '.join(fact.task for fact in retried)}" if retried else "nothing to retry"
+
+
+def _after_load(event: inputs.RoundLoaded) -> tuple[Action, ...]:
+    """A retry of an ended round, now that all of it is known. It stays ended where nothing is retried."""
+    retried = retried_tasks(event.current, event.request)
+    answered = act.DiscardRequest(id=event.request.id, answer=_retry_answer(retried))
+    if not retried:
+        return (act.UnloadRound(round=event.current.round.id), answered)
+    return (*(act.Record(fact=fact) for fact in retried), answered)
 
 
 def _recovered(attempt: Attempt, event: inputs.Recovered) -> facts.RunFinished:

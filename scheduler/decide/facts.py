@@ -14,6 +14,9 @@ from policies._ledger import Lesson
 from policies.evidence import Outcome, VerdictName
 from scheduler.rounds.identity import Device, RunKey, attempt_id
 
+#: key of the attempts at probing a task
+PROBE_STAGE, PROBE_CONFIG = "probe", "bsz"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundFact:
@@ -88,7 +91,7 @@ class TaskRetried(RoundFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFact(RoundFact):
-    """A fact about one attempt at one run. The probe of a task is stage "probe", config "bsz"."""
+    """A fact about one attempt at one run, or at the probe of a task."""
 
     task: str
     stage: str

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from policies import Policy
 from policies.steps import PossibleRun, TaskView
 from scheduler.decide import facts
+from scheduler.decide.ended import ENDED
 from scheduler.decide.state import RoundState, TaskState
 from scheduler.decide.task_identity import policy_of
 from scheduler.decide.task_view import RunsOver, task_view
@@ -25,8 +26,6 @@ from scheduler.rounds.round import BASELINE, Budget
 UNKNOWN_BUDGET_SHARE = 0.5
 #: how much longer than its steps suggest a run may last, while none of its stage has been measured
 STEPS_MARGIN = 1.5
-#: outcomes after which a run is not started again
-_ENDED = frozenset({"ok", "timed_out", "pruned", "failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,11 +213,11 @@ def _over(task: TaskState) -> RunsOver:
     def end_of(key: RunKey) -> facts.RunFinished | None:
         counted = task.counted(key)
         end = counted[-1].finished if counted else None
-        counts = end is not None and end.status in _ENDED and end.protocol == task.protocols.get(key.stage)
+        counts = end is not None and end.status in ENDED and end.protocol == task.protocols.get(key.stage)
         return end if counts else None
 
     places: dict[tuple[str, int], int] = {}
     for mark, marked in task.runs.items():
-        if mark.status in _ENDED and mark.protocol == task.protocols.get(mark.stage):
+        if mark.status in ENDED and mark.protocol == task.protocols.get(mark.stage):
             places[mark.stage, mark.slot] = places.get((mark.stage, mark.slot), 0) | marked
     return RunsOver(protocols=task.protocols, end_of=end_of, places=places)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from policies._ledger import Lesson
 from scheduler.decide.facts import Fact
+
+if TYPE_CHECKING:  # the state holds inputs
+    from scheduler.decide.state import RoundState
 
 DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "exit", "backoff", "hurry"]
 #: why the daemon ended a worker; "leftover": it had finished its run and did not go
@@ -130,6 +133,22 @@ class RequestMade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoundLoaded:
+    """All of an ended round is known again, as its records tell it, for the sake of a request."""
+
+    request: RequestMade
+    current: RoundState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundDamaged:
+    """The records of an ended round cannot be read any more, so that the request cannot be granted."""
+
+    request: RequestMade
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateChanged:
     """What the daemon sees around it: None where nothing forbids a start, else the reason to wait."""
 
@@ -165,6 +184,8 @@ Input = (
     | WorkerEnded
     | SpecChecked
     | RequestMade
+    | RoundLoaded
+    | RoundDamaged
     | GateChanged
     | ShutdownRequested
     | Recovered

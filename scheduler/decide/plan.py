@@ -34,14 +34,13 @@ def next_move(state: State, limits: Limits) -> Move:
 
 def _in_order(state: State) -> Iterator[RoundState]:
     """Unfinished rounds: higher priority first, then in order of acceptance."""
-    unfinished = [r for r in state.rounds.values() if r.finished is None]
-    yield from sorted(unfinished, key=lambda r: -r.round.priority)
+    yield from sorted(state.rounds.values(), key=lambda r: -r.round.priority)
 
 
 def _round_move(state: State, current: RoundState, limits: Limits) -> Move:
     if current.cancelled is not None:
         return _cancelled_round_move(current)
-    missing = [r for r in current.round.after if r not in state.rounds or state.rounds[r].finished is None]
+    missing = [round_id for round_id in current.round.after if round_id not in state.ended]
     if missing:
         return Wait(reason=f"round {current.round.id} waits for {', '.join(missing)} to finish")
     waits: list[Wait] = []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
+from scheduler.decide.ended import EndedRound, first_open_task, parked_tasks, verdict_counts
 from scheduler.decide.forecast import Outlook, forecast_round
 from scheduler.decide.plan import why_no_start
 from scheduler.decide.state import Attempt, RoundState, State, TaskState, Worker, open_attempts
@@ -33,7 +34,8 @@ def status_of(
     `wait_reason` is why nothing starts, as the planner says; it is dropped while something runs.
     """
     running = list(_running(state))
-    rounds = [_round(current, running, state) for current in _shown(state)]
+    rounds = [_ended(each) for each in _last_ended(state)]
+    rounds += [_round(current, running, state) for current in _in_order(state)]
     return {
         "v": VERSION,
         "written_at": now.isoformat(timespec="seconds"),
@@ -90,12 +92,32 @@ def _finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def _shown(state: State) -> Iterator[RoundState]:
-    """Rounds in the order they will run, after the last few that ended."""
-    ended = [current for current in state.rounds.values() if current.finished is not None]
-    yield from ended[-ENDED_ROUNDS_SHOWN:]
-    unfinished = [current for current in state.rounds.values() if current.finished is None]
-    yield from sorted(unfinished, key=lambda current: -current.round.priority)
+def _last_ended(state: State) -> list[EndedRound]:
+    """The last few that ended, in order of acceptance."""
+    newest_first = (state.ended[name] for name in reversed(state.accepted) if name in state.ended)
+    return list(islice(newest_first, ENDED_ROUNDS_SHOWN))[::-1]
+
+
+def _ended(ended: EndedRound) -> dict[str, Any]:
+    return {
+        "id": ended.id,
+        "title": ended.title,
+        "state": ended.outcome,
+        "waits_for": [],
+        "task": ended.open_task,
+        "runs_done": ended.runs_done,
+        "runs_least": ended.runs_done,
+        "runs_most": ended.runs_done,
+        "time_left_seconds": [0, 0],
+        "time_left_expected_seconds": 0,
+        "parked": list(ended.parked),
+        "verdicts": dict(ended.verdicts),
+    }
+
+
+def _in_order(state: State) -> list[RoundState]:
+    """Rounds in the order they will run."""
+    return sorted(state.rounds.values(), key=lambda current: -current.round.priority)
 
 
 def _round(current: RoundState, running: list[dict[str, Any]], state: State) -> dict[str, Any]:
@@ -107,44 +129,32 @@ def _round(current: RoundState, running: list[dict[str, Any]], state: State) -> 
         "id": current.round.id,
         "title": current.round.title,
         "state": _round_state(current, run),
-        "waits_for": [] if current.finished else _missing(current, state),
+        "waits_for": [name for name in current.round.after if name not in state.ended],
         "task": _task_position(current, run),
         "runs_done": forecast.runs_done,
         "runs_least": forecast.runs_done + forecast.runs_least,
         "runs_most": forecast.runs_done + forecast.runs_most,
         "time_left_seconds": [round(low), round(max(low, forecast.seconds_most - spent))],
         "time_left_expected_seconds": round(max(low, forecast.seconds_expected - spent)),
-        "parked": list(_parked(current)),
-        "verdicts": _verdicts(current),
+        "parked": list(parked_tasks(current)),
+        "verdicts": verdict_counts(current),
     }
 
 
 def _round_state(current: RoundState, run: Mapping[str, Any] | None) -> str:
-    """`waiting`, `running`, or how the round ended: `finished`, `parked`, `cancelled`."""
-    if current.finished is not None:
-        return current.finished.outcome
+    """`waiting`, `running`, or `cancelled` while its last run is being ended."""
     if current.cancelled is not None:
         return "cancelled"
     has_begun = run is not None or any(task.attempts for task in current.tasks.values())
     return "running" if has_begun else "waiting"
 
 
-def _missing(current: RoundState, state: State) -> list[str]:
-    """Rounds that must be finished before this one."""
-    return [
-        name
-        for name in current.round.after
-        if name not in state.rounds or state.rounds[name].finished is None
-    ]
-
-
 def _task_position(current: RoundState, run: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Name and number of the task in hand: the one that runs, else the first that is open."""
-    for number, (name, task) in enumerate(current.tasks.items(), start=1):
-        is_open = not task.is_finished and task.parked is None
-        if (run is not None and run["task"] == name) or (run is None and is_open):
-            return {"name": name, "number": number, "of": len(current.tasks)}
-    return None
+    if run is None:
+        return first_open_task(current)
+    name = run["task"]
+    return {"name": name, "number": list(current.tasks).index(name) + 1, "of": len(current.tasks)}
 
 
 def _spent_seconds(current: RoundState, run: Mapping[str, Any] | None) -> float:
@@ -157,24 +167,6 @@ def _spent_seconds(current: RoundState, run: Mapping[str, Any] | None) -> float:
 
 def _stages(current: RoundState, run: Mapping[str, Any]) -> list[str]:
     return [stage.name for stage in current.tasks[run["task"]].task.stages]
-
-
-def _parked(current: RoundState) -> Iterator[dict[str, Any]]:
-    for name, task in current.tasks.items():
-        if task.parked is not None:
-            yield {
-                "task": name,
-                "failure_class": task.parked.failure_class,
-                "reason": task.parked.reason,
-                "remedy": task.parked.remedy,
-            }
-
-
-def _verdicts(current: RoundState) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for task in current.tasks.values():
-        counts.update({verdict: places.bit_count() for verdict, places in task.judged.items()})
-    return dict(sorted(counts.items()))
 
 
 def _device(state: State, device: str, gpu: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -194,6 +186,6 @@ def _why(state: State, wait_reason: str | None) -> str:
     held = why_no_start(state)
     if held is not None:
         return held
-    if all(current.finished is not None for current in state.rounds.values()):
+    if not state.rounds:
         return "the queue is empty"
     return "the next run is being chosen"

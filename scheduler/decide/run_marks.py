@@ -6,7 +6,7 @@ What follows from that (another try, an end for good) depends on more than recor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self, TypeVar
 
@@ -80,6 +80,16 @@ def moved(
     return changed
 
 
+def gathered(marked: Iterable[tuple[Mark, int]], size: int) -> dict[Mark, int]:
+    """The sets of variants by mark, from the (mark, place) of each; there are `size` places."""
+    sets: dict[Mark, bytearray] = {}
+    for mark, place in marked:
+        if mark not in sets:
+            sets[mark] = bytearray(size // 8 + 1)
+        sets[mark][place >> 3] |= 1 << (place & 7)
+    return {mark: int.from_bytes(places, "little") for mark, places in sets.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How long the runs of a stage lasted that were trained here. Sums are exact, in whole nanoseconds."""
@@ -88,6 +98,12 @@ class Pace:
     total_nanoseconds: int = 0
     #: the slowest one ever, whether it still counts or not
     most_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, lasting: Sequence[float], most_seconds: float) -> Self:
+        """Of runs that lasted so long, and the slowest one ever."""
+        total = sum(map(_nanoseconds, lasting))
+        return cls(runs=len(lasting), total_nanoseconds=total, most_seconds=most_seconds)
 
     @property
     def mean_seconds(self) -> float:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from policies._ledger import Lesson
 from scheduler.decide import facts, inputs
 from scheduler.decide.baseline_store import BaselineStore
-from scheduler.decide.task_state import PROBE_CONFIG as PROBE_CONFIG
-from scheduler.decide.task_state import PROBE_STAGE as PROBE_STAGE
+from scheduler.decide.ended import EndedRound, ended_round
+from scheduler.decide.facts import PROBE_CONFIG as PROBE_CONFIG
+from scheduler.decide.facts import PROBE_STAGE as PROBE_STAGE
 from scheduler.decide.task_state import Attempt as Attempt
 from scheduler.decide.task_state import TaskState as TaskState
 from scheduler.decide.task_state import fold_task
@@ -103,8 +104,12 @@ class Live:
 class State:
     """Everything a decision may depend on."""
 
-    #: in order of acceptance
+    #: that are not finished, in order of acceptance
     rounds: Mapping[str, RoundState] = field(default_factory=dict)
+    #: that are, until a person's retry has one loaded again
+    ended: Mapping[str, EndedRound] = field(default_factory=dict)
+    #: ids of all of them, in order of acceptance
+    accepted: tuple[str, ...] = ()
     #: device by id; there is one today
     devices: Mapping[str, Device] = field(default_factory=dict)
     #: reason of the pause; None when the queue is not paused
@@ -122,9 +127,10 @@ def fold(state: State, fact: facts.Fact) -> State:
     """The state after `fact`. Raises ValueError for a fact that cannot follow what is known."""
     match fact:
         case facts.RoundAccepted():
-            return _with_round(state, fact.round, _accepted(fact))
+            accepted = (*state.accepted, fact.round)
+            return replace(_with_round(state, accepted_round(fact)), accepted=accepted)
         case facts.RoundFact():
-            return _with_round(state, fact.round, _fold_round(_round(state, fact), fact))
+            return _with_round(state, fold_round(_round(state, fact), fact))
         case facts.DaemonStarted():
             devices = {device.id: device for device in fact.devices}
             return replace(state, devices=devices, draining=None)
@@ -146,17 +152,32 @@ def fold(state: State, fact: facts.Fact) -> State:
             return state
 
 
+def with_loaded(state: State, current: RoundState) -> State:
+    """The state with all of an ended round, so that a retry of it can be folded."""
+    ended = {round_id: each for round_id, each in state.ended.items() if round_id != current.round.id}
+    rounds = {**state.rounds, current.round.id: current}
+    in_order = {round_id: rounds[round_id] for round_id in state.accepted if round_id in rounds}
+    return replace(state, rounds=in_order, ended=ended)
+
+
 def _round(state: State, fact: facts.RoundFact) -> RoundState:
+    if fact.round in state.ended:
+        raise ValueError(f"{type(fact).__name__} for round {fact.round!r}, which has ended")
     if fact.round not in state.rounds:
         raise ValueError(f"{type(fact).__name__} for round {fact.round!r}, which was never accepted")
     return state.rounds[fact.round]
 
 
-def _with_round(state: State, round_id: str, round_state: RoundState) -> State:
-    return replace(state, rounds={**state.rounds, round_id: round_state})
+def _with_round(state: State, current: RoundState) -> State:
+    """The state with the round as it is now; of a finished one only what is needed later."""
+    if current.finished is None:
+        return replace(state, rounds={**state.rounds, current.round.id: current})
+    rounds = {round_id: each for round_id, each in state.rounds.items() if round_id != current.round.id}
+    return replace(state, rounds=rounds, ended={**state.ended, current.round.id: ended_round(current)})
 
 
-def _accepted(fact: facts.RoundAccepted) -> RoundState:
+def accepted_round(fact: facts.RoundAccepted) -> RoundState:
+    """The round as it begins."""
     accepted = Round.from_json(fact.spec)
     return RoundState(
         round=accepted,
@@ -165,7 +186,8 @@ def _accepted(fact: facts.RoundAccepted) -> RoundState:
     )
 
 
-def _fold_round(current: RoundState, fact: facts.RoundFact) -> RoundState:
+def fold_round(current: RoundState, fact: facts.RoundFact) -> RoundState:
+    """The whole round after `fact`, finished or not. Raises ValueError for a fact that cannot follow."""
     match fact:
         case facts.RoundCancelled():
             return replace(current, cancelled=fact)
@@ -181,7 +203,8 @@ def _fold_round(current: RoundState, fact: facts.RoundFact) -> RoundState:
 
 def count_reused(state: State) -> int:
     """How many runs of known rounds were taken from the baseline store."""
-    return sum(task.reused for round_state in state.rounds.values() for task in round_state.tasks.values())
+    open_tasks = (task for current in state.rounds.values() for task in current.tasks.values())
+    return sum(task.reused for task in open_tasks) + sum(ended.runs_reused for ended in state.ended.values())
 
 
 def open_attempts(state: State) -> Iterator[tuple[RoundState, TaskState, Attempt]]:

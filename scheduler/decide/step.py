@@ -12,7 +12,7 @@ from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import after_fact, deadline, release, start
-from scheduler.decide.after_input import after_input, after_worker
+from scheduler.decide.after_input import after_input, after_worker, retried_tasks
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
@@ -26,6 +26,7 @@ from scheduler.decide.state import (
     fold,
     is_spare,
     open_attempts,
+    with_loaded,
 )
 
 
@@ -176,6 +177,8 @@ def _live_after_input(state: State, event: inputs.Input) -> State:
             workers = {k: v for k, v in live.workers.items() if k != event.attempt_id}
             ended = replace(live, workers=workers)
             return replace(state, live=ended)
+        case inputs.RoundLoaded() if retried_tasks(event.current, event.request):
+            return with_loaded(state, event.current)
         case inputs.GateChanged():
             waits = {k: v for k, v in live.waits.items() if k != event.source}
             if event.wait_reason is not None:

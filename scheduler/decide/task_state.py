@@ -11,13 +11,11 @@ from typing import Any, NamedTuple
 
 from policies.evidence import Observation, VerdictName
 from scheduler.decide import facts
+from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.layered import Layered
-from scheduler.decide.run_marks import Pace, RunMark, measured_seconds, moved, run_marks
+from scheduler.decide.run_marks import Pace, RunMark, gathered, measured_seconds, moved, run_marks
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import Budget, Task
-
-#: key of the attempts at probing a task
-PROBE_STAGE, PROBE_CONFIG = "probe", "bsz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ class TaskState:
     judged: Mapping[VerdictName, int] = field(default_factory=dict)
     #: by stage, of runs whose last attempt counts
     paces: Mapping[str, Pace] = field(default_factory=dict)
-    #: by stage, as last intended since the batch size was frozen
+    #: by stage, of the last run that was intended or taken from a store since the batch size was frozen
     protocols: Mapping[str, str] = field(default_factory=dict)
     #: runs that were taken from a store
     reused: int = 0
@@ -163,10 +161,7 @@ def fold_task(task: TaskState, fact: facts.RoundFact) -> TaskState:
     match fact:
         case facts.RunIntended():
             attempts = (*task.attempts.get(fact.key, ()), Attempt(intended=fact))
-            protocols = task.protocols
-            if fact.stage != PROBE_STAGE and protocols.get(fact.stage) != fact.protocol:
-                protocols = {**protocols, fact.stage: fact.protocol}
-            return _with_attempts(task, fact.key, attempts, protocols=protocols)
+            return _with_attempts(task, fact.key, attempts, protocols=_protocols(task, fact))
         case facts.RunStarted() | facts.StopDecided() | facts.RunFinished():
             return _with_attempt(task, fact)
         case facts.TaskProbed():
@@ -247,19 +242,30 @@ def _with_attempt(
         if attempt.finished is None and attempt.intended.attempt == fact.attempt:
             attempts[index] = _attempt_after(attempt, fact)
             if isinstance(fact, facts.RunFinished):
-                peak_mib = _peak_memory_mib(task, fact)
+                peak_mib = peak_memory_mib(task.peak_memory_mib, fact)
                 return _with_attempts(task, key, tuple(attempts), peak_memory_mib=peak_mib)
             return replace(task, attempts=task.attempts.after(key, tuple(attempts)))
     if isinstance(fact, facts.RunFinished) and fact.cached_from is not None:
         attempts.append(Attempt(intended=fact.intent, finished=fact))
-        return _with_attempts(task, key, tuple(attempts), reused=task.reused + 1)
+        protocols = _protocols(task, fact)
+        return _with_attempts(task, key, tuple(attempts), reused=task.reused + 1, protocols=protocols)
     raise ValueError(f"{type(fact).__name__} for {fact.attempt_id}, which is not open")
 
 
-def _peak_memory_mib(task: TaskState, run: facts.RunFinished) -> float | None:
-    """A probe tries what may not fit, and tells nothing of what runs take."""
-    told = run.peak_memory_mib if run.stage != PROBE_STAGE else None
-    return max((mib for mib in (task.peak_memory_mib, told) if mib is not None), default=None)
+def _protocols(task: TaskState, fact: facts.AssignmentFact) -> Mapping[str, str]:
+    if fact.stage == PROBE_STAGE or task.protocols.get(fact.stage) == fact.protocol:
+        return task.protocols
+    return {**task.protocols, fact.stage: fact.protocol}
+
+
+def peak_memory_mib(known_mib: float | None, run: facts.RunFinished) -> float | None:
+    """The most that runs held, when one more has ended.
+
+    A probe tries what may not fit, and a run from a store held nothing: they tell nothing of that.
+    """
+    is_telling = run.stage != PROBE_STAGE and run.cached_from is None
+    told = run.peak_memory_mib if is_telling else None
+    return max((mib for mib in (known_mib, told) if mib is not None), default=None)
 
 
 def _attempt_after(
@@ -353,11 +359,9 @@ def _with_verdict(task: TaskState, fact: facts.VerdictReached) -> TaskState:
 
 
 def _judged(task: Task, verdicts: Iterable[facts.VerdictReached]) -> Mapping[VerdictName, int]:
-    judged: Mapping[VerdictName, int] = {}
-    for fact in verdicts:
-        if fact.config in task.places:
-            judged = moved(judged, task.places[fact.config], [], [fact.verdict])
-    return judged
+    places = task.places
+    placed = ((fact.verdict, places[fact.config]) for fact in verdicts if fact.config in places)
+    return gathered(placed, len(places))
 
 
 def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:
@@ -378,3 +382,48 @@ def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:
         judged={},
         is_finished=False,
     )
+
+
+def recounted(task: TaskState) -> TaskState:
+    """The task with all that follows from its attempts, decisions and verdicts counted anew.
+
+    Equal to what folding fact by fact comes to, as long as at most one attempt is open.
+    """
+    keys: dict[str, list[RunKey]] = {}
+    ends: list[facts.RunFinished] = []
+    lasting: dict[str, list[float]] = {}
+    marked: list[tuple[RunMark, int]] = []
+    for key, attempts in task.attempts.items():
+        keys.setdefault(key.config, []).append(key)
+        ends += [attempt.finished for attempt in attempts if attempt.finished is not None]
+        if key.stage != PROBE_STAGE and (counted := _counted(attempts, task.forgiven)):
+            seconds = measured_seconds(counted[-1].finished)
+            lasting.setdefault(key.stage, []).extend(() if seconds is None else (seconds,))
+            place = task.task.places.get(key.config)
+            marked += [] if place is None else [(mark, place) for mark in _marks(counted)]
+    return replace(
+        task,
+        keys=Layered({config: tuple(each) for config, each in keys.items()}),
+        open_keys=tuple(k for k, tries in task.attempts.items() if any(a.finished is None for a in tries)),
+        runs=gathered(marked, len(task.task.places)),
+        paces=_paces(lasting, ends),
+        decided=gathered(_decided(task), len(task.task.places)),
+        judged=_judged(task.task, task.verdicts.values()),
+        reused=sum(end.cached_from is not None for end in ends),
+        versions={key.stage: object() for key in task.attempts if key.stage != PROBE_STAGE},
+    )
+
+
+def _decided(task: TaskState) -> Iterator[tuple[DecisionMark, int]]:
+    for config, made in task.decisions.items():
+        place = task.task.places.get(config)
+        if place is not None:
+            yield from ((mark, place) for mark in _decision_marks(made))
+
+
+def _paces(lasting: Mapping[str, list[float]], ends: Iterable[facts.RunFinished]) -> dict[str, Pace]:
+    """Of how long runs lasted that count, by stage; the slowest one is sought among all `ends`."""
+    most: dict[str, float] = {}
+    for end in ends:
+        most[end.stage] = max(most.get(end.stage, 0.0), measured_seconds(end) or 0.0)
+    return {stage: Pace.of(each, most[stage]) for stage, each in lasting.items() if each}

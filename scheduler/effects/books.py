@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from scheduler.decide.codec import to_fields
+from scheduler.decide.ended import EndedRound
 from scheduler.decide.facts import Fact, LedgerFact, RoundAccepted, RoundFact, RoundFinished
+from scheduler.decide.state import RoundState
+from scheduler.effects.ended_file import write_ended
 from scheduler.effects.patience import Patience
 from scheduler.effects.records import Journal
+from scheduler.effects.recovery import reopened_round
 from scheduler.rounds.paths import HomePaths
 
 #: facts of a round that the journal notes too, by the note's event; a note changes no state
@@ -64,6 +68,19 @@ class Books:
         self._patience.on_full_disk(lambda: file.write(fields))
         self._unsynced = file
 
+    def load_round(self, round_id: str) -> RoundState:
+        """All of an ended round, as its records tell it; its file is open again.
+
+        Raises CorruptRecordsError, or UnknownIdError where the records are gone.
+        """
+        self._rounds[round_id], current = reopened_round(self._home.round(round_id))
+        return current
+
+    def end_round(self, ended: EndedRound) -> None:
+        """Let go of a finished round's file, and keep beside it what is still to be known of the round."""
+        write_ended(self._home.round(ended.id), ended)
+        self.close_round(ended.id)
+
     def close_round(self, round_id: str) -> None:
         """Let go of a finished round's file. A person's retry opens it again."""
         journal = self._rounds.pop(round_id, None)
@@ -79,6 +96,4 @@ class Books:
             return self._ledger
         if not isinstance(fact, RoundFact):
             return self._journal
-        if fact.round not in self._rounds:
-            self._rounds[fact.round], _ = Journal.open(self._home.round(fact.round).records)
         return self._rounds[fact.round]

@@ -10,7 +10,6 @@ import orjson
 
 from scheduler.decide import actions as act
 from scheduler.decide import codec, facts, inputs
-from scheduler.decide.state import State
 from scheduler.effects import control
 from scheduler.effects.advice import Advice
 from scheduler.effects.assignment import prepare_message
@@ -62,8 +61,8 @@ class Performer:
         self._log = log
         self._patience = patience
 
-    def perform(self, action: act.KeepSpec | act.Effect, state: State) -> None:
-        """Carry out `action`, as decided on `state`. Waits where the disk is full."""
+    def perform(self, action: act.KeepSpec | act.Effect) -> None:
+        """Carry out `action`. Waits where the disk is full."""
         match action:
             case act.StartWorker():
                 self._start(action)
@@ -97,8 +96,10 @@ class Performer:
                     shutil.rmtree(self._home.round(round_id).run(run_dir).checkpoint, ignore_errors=True)
             case act.WriteReport(round=round_id, is_live=is_live):
                 self._reporting.write(round_id, is_live=is_live)
+            case act.UnloadRound(round=round_id):
+                self._books.close_round(round_id)
             case _:
-                self._patience.on_full_disk(lambda: self._keep(action, state))
+                self._patience.on_full_disk(lambda: self._keep(action))
 
     def _keep(
         self,
@@ -108,7 +109,6 @@ class Performer:
         | act.CloseRecords
         | act.KeepError
         | act.DiscardRequest,
-        state: State,
     ) -> None:
         """Files: each of these may be done again when the disk was full half way."""
         match action:
@@ -116,10 +116,10 @@ class Performer:
                 self._books.open_round(accepted.round, self._reception.keep(accepted))
             case act.RejectSpec(rejected=rejected):
                 self._reception.reject(rejected)
-            case act.MoveSpec(round=round_id):
-                self._reception.move(action, state.rounds[round_id].accepted.suffix)
-            case act.CloseRecords(round=round_id):
-                self._books.close_round(round_id)
+            case act.MoveSpec():
+                self._reception.move(action)
+            case act.CloseRecords(ended=ended):
+                self._books.end_round(ended)
             case act.KeepError(run=run):
                 self._keep_error(run)
             case act.DiscardRequest(id=request_id, answer=answer):

@@ -95,9 +95,9 @@ class Reception:
         self._spool.to_rejected(rejected.file, rejection_text(checked))
         self._forget(checked)
 
-    def move(self, action: MoveSpec, suffix: str) -> None:
+    def move(self, action: MoveSpec) -> None:
         """Move an accepted file on. In `active/` and `done/` it is called by the round's id."""
-        name = f"{action.round}{suffix}"
+        name = f"{action.round}{action.suffix}"
         match action.to:
             case "active":
                 self._spool.to_active(action.file, name)

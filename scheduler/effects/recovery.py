@@ -2,61 +2,148 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from scheduler.decide.codec import from_record
-from scheduler.decide.facts import RunFinished, RunStarted
+from scheduler.decide.facts import RoundFact, RunStarted
 from scheduler.decide.inputs import Recovered
-from scheduler.decide.state import Attempt, State, fold, open_attempts
-from scheduler.effects.records import Journal, read_records
-from scheduler.rounds.paths import HomePaths, RunPaths
+from scheduler.decide.replay import Replay, RoundReplay
+from scheduler.decide.state import Attempt, RoundState, State, open_attempts
+from scheduler.effects.ended_file import accepted_at, read_ended, write_ended
+from scheduler.effects.fact_lines import Recorded
+from scheduler.effects.records import Journal
+from scheduler.rounds.errors import UnknownIdError
+from scheduler.rounds.paths import HomePaths, RoundPaths, RunPaths
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """The state as recorded, and the open files to go on with."""
 
     state: State
+    journal: Journal
+    ledger: Journal
     #: records of rounds that are not finished
     rounds: dict[str, Journal]
     #: when each open attempt started, by attempt id
-    started_at: dict[str, datetime]
-    journal: Journal = field(init=False)
-    ledger: Journal = field(init=False)
-
-    def take(self, record: dict[str, Any]) -> None:
-        """Fold one record."""
-        fact = from_record(record)
-        if fact is None:
-            return
-        self.state = fold(self.state, fact)
-        match fact:
-            case RunStarted():
-                self.started_at[fact.attempt_id] = datetime.fromisoformat(record["ts"])
-            case RunFinished():
-                self.started_at.pop(fact.attempt_id, None)
+    started_at: Mapping[str, datetime]
 
 
 def replay(home: HomePaths) -> Recovery:
-    """Fold every record of the home. Raises CorruptRecordsError where one cannot be read."""
-    recovery = Recovery(state=State(), rounds={}, started_at={})
-    recovery.journal, _ = Journal.open(home.journal, fold=recovery.take)
-    recovery.ledger, _ = Journal.open(home.ledger, fold=recovery.take)
-    for path in sorted(home.results.glob("*/records.jsonl"), key=_accepted_at):
-        round_id = path.parent.name
-        journal, _ = Journal.open(path, fold=recovery.take)
-        current = recovery.state.rounds.get(round_id)
-        if current is None or current.finished is not None:
+    """The state after every record of the home. Raises CorruptRecordsError where one cannot be read.
+
+    Of a round that has ended nothing is read but the file that tells what is still needed of it, as long as
+    that stands for its records; else it is made again.
+    """
+    with _uninterrupted():
+        reading = _Reading()
+        journal = Journal.replay(home.journal, reading.take)
+        ledger = Journal.replay(home.ledger, reading.take)
+        rounds = reading.read_rounds(home)
+        state = reading.known.state()
+        started_at = reading.started_at(state)
+    return Recovery(state=state, journal=journal, ledger=ledger, rounds=rounds, started_at=started_at)
+
+
+def reopened_round(paths: RoundPaths) -> tuple[Journal, RoundState]:
+    """All of an ended round, as its records tell it, and their file, open to go on with.
+
+    Raises CorruptRecordsError, or UnknownIdError where the records are gone.
+    """
+    if not paths.records.is_file():
+        raise UnknownIdError(f"{paths.records} is gone")
+    with _uninterrupted():
+        reading = _RoundReading()
+        journal = Journal.replay(paths.records, reading.take)
+    if not reading.known.is_accepted:
+        journal.close()
+        raise UnknownIdError(f"{paths.records} is empty")
+    return journal, reading.known.current
+
+
+class _Reading:
+    """What has been read of a home so far."""
+
+    def __init__(self) -> None:
+        self.known = Replay()
+        self._last_starts: list[tuple[RunStarted, str]] = []
+
+    def take(self, recorded: Recorded) -> None:
+        """Let a fact of the daemon's or the ledger's count."""
+        if recorded.fact is not None:
+            self.known.take(recorded.fact)
+
+    def read_rounds(self, home: HomePaths) -> dict[str, Journal]:
+        """Take every round, in the order in which they were accepted; returns the files of open ones."""
+        folders = [RoundPaths(path.parent) for path in home.results.glob("*/records.jsonl")]
+        found = [(paths, read_ended(paths)) for paths in folders]
+        known = [(ended.accepted_at if ended else accepted_at(paths), paths, ended) for paths, ended in found]
+        journals = {}
+        for _, paths, ended in sorted(known, key=lambda each: (each[0], each[1].root.name)):
+            if ended is not None:
+                self.known.add_ended(ended.ended)
+            elif (journal := self._read_round(paths)) is not None:
+                journals[paths.root.name] = journal
+        return journals
+
+    def _read_round(self, paths: RoundPaths) -> Journal | None:
+        """Take every record of a round; its open file, unless it has ended."""
+        # A repair that was killed half way is only told by one that reads the records.
+        paths.ended.unlink(missing_ok=True)
+        reading = _RoundReading()
+        journal = Journal.replay(paths.records, reading.take)
+        # A folder that was copied speaks of another round.
+        if not reading.known.is_accepted or reading.known.current.round.id != paths.root.name:
             journal.close()
-        else:
-            recovery.rounds[round_id] = journal
-    return recovery
+            return None
+        ended = self.known.add(reading.known.current)
+        if ended is None:
+            self._last_starts += reading.last_starts.values()
+            return journal
+        journal.close()
+        write_ended(paths, ended)
+        return None
+
+    def started_at(self, state: State) -> dict[str, datetime]:
+        """When each open attempt started, by its id."""
+        open_ids = {attempt.id for _, _, attempt in open_attempts(state)}
+        starts = {fact.attempt_id: moment for fact, moment in self._last_starts}
+        return {name: datetime.fromisoformat(starts[name]) for name in open_ids & starts.keys()}
+
+
+class _RoundReading:
+    """What has been read of a round so far."""
+
+    def __init__(self) -> None:
+        self.known = RoundReplay()
+        #: by device: an open attempt was the last to start on its own
+        self.last_starts: dict[str, tuple[RunStarted, str]] = {}
+
+    def take(self, recorded: Recorded) -> None:
+        """Let a fact of the round count."""
+        fact = recorded.fact
+        if isinstance(fact, RoundFact):
+            self.known.take(fact)
+            if isinstance(fact, RunStarted):
+                self.last_starts[fact.device] = (fact, recorded.ts)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Nothing that is read here is garbage: looking through it, now and later, would take seconds."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def recovered(home: HomePaths, recovery: Recovery) -> Recovered:
@@ -75,12 +162,6 @@ def recovered(home: HomePaths, recovery: Recovery) -> Recovered:
 def _open_runs(home: HomePaths, state: State) -> Iterator[tuple[RunPaths, Attempt]]:
     for current, _, attempt in open_attempts(state):
         yield home.round(current.round.id).run(attempt.intended.run_dir), attempt
-
-
-def _accepted_at(path: Path) -> tuple[str, str]:
-    """Rounds queue in the order in which they were accepted."""
-    first = next(read_records(path), None)
-    return (first["ts"] if first is not None else "", path.parent.name)
 
 
 def _seconds_alive(paths: RunPaths, started_at: datetime | None) -> float | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from scheduler.decide import facts
 from scheduler.decide.codec import event_name, from_record
+from scheduler.effects.ended_file import EndedFile, read_ended
 from scheduler.effects.records import read_records
 from scheduler.report.load import load_round, round_ids
 from scheduler.report.reading import read_round
@@ -67,9 +68,26 @@ def render_index(lines: tuple[IndexLine, ...]) -> str:
 def _line(paths: RoundPaths) -> IndexLine | None:
     """The round's line; None when it has no records yet."""
     try:
-        return _read_line(paths)
+        ended = read_ended(paths)
+        return _read_line(paths) if ended is None else _ended_line(ended, paths)
     except CorruptRecordsError:
         return IndexLine(id=paths.root.name, outcome="damaged records")
+
+
+def _ended_line(known: EndedFile, paths: RoundPaths) -> IndexLine:
+    """The line of a round whose records need not be read for it."""
+    ended = known.ended
+    return IndexLine(
+        id=ended.id,
+        title=ended.title,
+        accepted_at=datetime.fromisoformat(known.accepted_at),
+        outcome=ended.outcome,
+        verdicts=ended.verdicts,
+        tasks=ended.tasks,
+        variants=ended.variants,
+        parked=len(ended.parked),
+        has_report=paths.report.is_file(),
+    )
 
 
 def _read_line(paths: RoundPaths) -> IndexLine | None:

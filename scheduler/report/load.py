@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from scheduler.decide import facts
-from scheduler.decide.codec import from_record
+from scheduler.decide.codec import event_name, from_record
+from scheduler.decide.replay import RoundReplay
 from scheduler.decide.state import RoundState, State, fold
-from scheduler.effects.records import read_records
+from scheduler.effects.fact_lines import Recorded
+from scheduler.effects.records import read_facts, read_records
 from scheduler.report.history import History, Moment
 from scheduler.rounds.errors import CorruptRecordsError, UnknownIdError
 from scheduler.rounds.paths import HomePaths, RoundPaths
@@ -24,23 +27,30 @@ def load_history(paths: RoundPaths) -> History:
         raise UnknownIdError(
             f"no round {paths.root.name!r} in {paths.root.parent}; `schedctl status` lists them"
         )
-    state = State()
-    moments = []
-    for record in read_records(paths.records):
-        fact = from_record(record)
-        if fact is None or not isinstance(fact, facts.RoundFact):
-            continue
+    replay = RoundReplay()
+    moments = tuple(
+        Moment(at=datetime.fromisoformat(recorded.ts), fact=recorded.fact)
+        for recorded in taken_by(replay, paths)
+        if isinstance(recorded.fact, facts.RoundFact)
+    )
+    if not replay.is_accepted:
+        raise UnknownIdError(f"round {paths.root.name!r} has no records yet; look again in a moment")
+    return History(state=replay.current, moments=moments)
+
+
+def taken_by(replay: RoundReplay, paths: RoundPaths) -> Iterator[Recorded]:
+    """Every record of the round, after `replay` has taken its fact. Raises CorruptRecordsError."""
+    for recorded in read_facts(paths.records):
+        fact = recorded.fact
         try:
-            state = fold(state, fact)
-            moments.append(Moment(at=datetime.fromisoformat(record["ts"]), fact=fact))
+            if isinstance(fact, facts.RoundFact):
+                replay.take(fact)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptRecordsError(
-                f"{paths.records}, record {record['seq']} ({record['event']}) cannot follow"
+                f"{paths.records}, record {recorded.seq} ({event_name(type(fact))}) cannot follow"
                 f" the ones before it: {error}"
             ) from error
-    if not state.rounds:
-        raise UnknownIdError(f"round {paths.root.name!r} has no records yet; look again in a moment")
-    return History(state=next(iter(state.rounds.values())), moments=tuple(moments))
+        yield recorded
 
 
 def load_home(home: HomePaths) -> State:

@@ -66,6 +66,11 @@ class RoundPaths:
         return self.root / "records.jsonl"
 
     @property
+    def ended(self) -> Path:
+        """What is still known of an ended round, so that nobody has to read its records."""
+        return self.root / "ended.json"
+
+    @property
     def summary_text(self) -> Path:
         return self.root / "summary.txt"
 

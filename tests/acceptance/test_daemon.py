@@ -246,17 +246,38 @@ def test_pause_resume_and_cancel_are_obeyed(home: Home) -> None:
     assert ends(home, "night") == [("quick", "baseline", 1, "cancelled")]
 
 
-def test_records_damaged_in_the_middle_refuse_a_start_with_78(home: Home) -> None:
-    home.drop("night", home.spec("night"))
-    assert home.start("--until-idle").wait(timeout=90) == 0
-    path = home.paths.round("night").records
+def damage(path: Path) -> bytes:
+    """Change a byte in the middle; returns the file as it then is."""
     lines = path.read_bytes().splitlines(keepends=True)
     lines[3] = lines[3].replace(b"run", b"ruN", 1)
     path.write_bytes(b"".join(lines))
+    return path.read_bytes()
+
+
+def test_records_of_an_open_round_damaged_in_the_middle_refuse_a_start_with_78(home: Home) -> None:
+    process = home.start()
+    home.drop("night", home.spec("night", seconds=3600.0))
+    home.wait_for("night", "run_started")
+    process.kill()
+    process.wait()
+    path = home.paths.round("night").records
+    damaged = damage(path)
     refused = home.schedctl("daemon")
     assert refused.returncode == os.EX_CONFIG
     assert "records.jsonl" in refused.stderr
-    assert path.read_bytes() == b"".join(lines)
+    assert path.read_bytes() == damaged
+
+
+def test_records_of_an_ended_round_damaged_in_the_middle_are_found_by_doctor(home: Home) -> None:
+    home.drop("night", home.spec("night"))
+    assert home.start("--until-idle").wait(timeout=90) == 0
+    path = home.paths.round("night").records
+    damaged = damage(path)
+    assert home.start("--until-idle").wait(timeout=90) == 0
+    assert path.read_bytes() == damaged
+    looked = home.schedctl("doctor")
+    assert looked.returncode == 1
+    assert f"{path}, line 4 " in looked.stdout
 
 
 def test_wrong_settings_are_refused_with_64(home: Home) -> None:

@@ -10,7 +10,8 @@ from policies.evidence import Objective
 from scheduler.decide import actions as act
 from scheduler.decide import codec, facts, inputs
 from scheduler.decide.failures import Limits
-from scheduler.decide.state import State, fold
+from scheduler.decide.replay import Replay, RoundReplay
+from scheduler.decide.state import RoundState, State
 from scheduler.decide.step import step
 from scheduler.effects.records import decode, encode
 from scheduler.rounds.identity import Device
@@ -118,12 +119,17 @@ class World:
         facts = (codec.from_record(record) for record in self.records)
         return [fact for fact in facts if fact is not None]
 
+    def round(self, round_id: str = "night") -> RoundState:
+        """All of a round, as its records tell it; the state forgets the runs of one that has ended."""
+        return whole_round(self.facts, round_id)
+
     def start(self) -> None:
         """Replay the records and recover, as a fresh daemon does."""
         self.inbox: deque[inputs.Event] = deque()
-        self.state = State()
+        replay = Replay()
         for fact in self.facts:
-            self.state = fold(self.state, fact)
+            replay.take(fact)
+        self.state = replay.state()
         self.is_running = True
         started = facts.DaemonStarted(pid=1, version="0", boot_id="b", devices=(self.device,))
         self._perform((act.Record(fact=started),))
@@ -157,6 +163,10 @@ class World:
             self.performed.append(action)
             if isinstance(action, act.Record):
                 todo.extendleft(reversed(self._record(action.fact)))
+            elif isinstance(action, act.LoadRound):
+                loaded = inputs.RoundLoaded(request=action.request, current=self.round(action.round))
+                self.state, following = step(self.state, loaded, self.limits)
+                todo.extendleft(reversed(following))
             else:
                 effects.append(action)
         for effect in effects:
@@ -232,6 +242,15 @@ class World:
         dropped = {id(event) for event in (*seen[1:], end)}
         self.inbox = deque(event for event in self.inbox if id(event) not in dropped)
         self.inbox.append(inputs.RunResult(attempt_id=attempt_id, result=result))
+
+
+def whole_round(told: Iterable[facts.Fact], round_id: str = "night") -> RoundState:
+    """All of a round after what was told of it."""
+    replay = RoundReplay()
+    for fact in told:
+        if isinstance(fact, facts.RoundFact) and fact.round == round_id:
+            replay.take(fact)
+    return replay.current
 
 
 def play(outcome: Outcome, *rounds: Round, **options: Any) -> World:

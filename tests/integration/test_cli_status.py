@@ -102,6 +102,29 @@ def test_a_daemon_that_is_down_is_told_with_how_to_start_it(
     assert not any("step 10 of 40" in line for line in lines)
 
 
+def test_no_file_but_the_status_is_read_however_many_records_there_are(paths: HomePaths, lock: None) -> None:
+    """Whoever opened one of these pipes would wait for ever."""
+    state = in_the_middle()
+    say(paths, state)
+    for name in state.accepted:
+        paths.round(name).root.mkdir()
+        os.mkfifo(paths.round(name).records)
+        os.mkfifo(paths.round(name).ended)
+    os.mkfifo(paths.journal)
+    os.mkfifo(paths.ledger)
+    command = [sys.executable, "-P", "-m", "scheduler.cli", "--home", str(paths.root), "status"]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "night: task 1 of 2" in asked.stdout
+
+
+def test_the_status_does_not_grow_with_the_rounds_that_have_ended(paths: HomePaths) -> None:
+    def size(rounds: int) -> int:
+        say(paths, play(outcome, *(make_round(id=f"round-{n:03}") for n in range(rounds))).state)
+        return paths.status.stat().st_size
+
+    assert size(5) == size(40)
+
+
 def test_an_empty_home_is_no_error(paths: HomePaths, capsys: pytest.CaptureFixture[str]) -> None:
     assert "the daemon is down" in told_by(paths, capsys)
 

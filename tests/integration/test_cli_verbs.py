@@ -19,8 +19,9 @@ from scheduler.cli import main
 from scheduler.cli.follow import log_lines
 from scheduler.cli.home import find_home
 from scheduler.decide import codec, facts
+from scheduler.effects.ended_file import read_ended
 from scheduler.effects.lock import HomeLock
-from scheduler.effects.records import Journal
+from scheduler.effects.records import Journal, decode, encode
 from scheduler.rounds.paths import HomePaths
 
 ESCAPE = "boom \x1b[2J\x1b]0;owned\x07\u202egnp.exe"
@@ -293,11 +294,18 @@ class TestRebuild:
         paths = recorded.paths.round("night")
         assert schedctl("rebuild") == 0
         assert schedctl.out == f"{paths.summary_text}\n"
-        derived = (paths.summary_text, paths.summary_markdown, paths.report, recorded.paths.index)
+        derived = (
+            paths.summary_text,
+            paths.summary_markdown,
+            paths.report,
+            paths.ended,
+            recorded.paths.index,
+        )
         before = [file.read_bytes() for file in derived]
         paths.summary_text.unlink()
         paths.summary_markdown.write_text("changed by hand")
         paths.report.unlink()
+        paths.ended.unlink()
         recorded.paths.index.unlink()
         assert schedctl("rebuild", "night") == 0
         assert [file.read_bytes() for file in derived] == before
@@ -363,6 +371,30 @@ class TestDoctor:
         assert schedctl("doctor") == 1
         assert "did you mean" in schedctl.out
         assert "the daemon is down" in schedctl.out
+
+    def test_every_line_of_every_record_is_looked_at(self, schedctl: Called, recorded: Home) -> None:
+        paths = recorded.paths.round("night")
+        assert schedctl("rebuild") == 0
+        assert schedctl("doctor") == 0
+        count = len(paths.records.read_bytes().splitlines())
+        assert f"{count} records in 1 files are whole" in schedctl.out
+        data = paths.records.read_bytes()
+        paths.records.write_bytes(data[:300] + bytes([data[300] ^ 1]) + data[301:])
+        assert read_ended(paths) is not None  # a daemon would not notice
+        assert schedctl("doctor") == 1
+        assert f"{paths.records}, line 1 " in schedctl.out
+
+    def test_an_ended_file_that_does_not_agree_with_its_records_is_found(
+        self, schedctl: Called, recorded: Home
+    ) -> None:
+        paths = recorded.paths.round("night")
+        assert schedctl("rebuild") == 0
+        told = decode(paths.ended.read_bytes())
+        paths.ended.write_bytes(encode({**told, "ended": {**told["ended"], "runs_done": 77}}))
+        assert schedctl("doctor") == 1
+        assert "does not agree" in schedctl.out
+        assert schedctl("rebuild") == 0
+        assert schedctl("doctor") == 0
 
 
 class TestFollow:

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from scheduler.decide import facts
+from scheduler.decide.facts import TaskFinished
 from scheduler.effects.books import Books
+from scheduler.effects.fact_lines import Recorded
 from scheduler.effects.patience import Patience
 from scheduler.effects.records import DiskFullError, Journal, encode, read_records
 from scheduler.rounds.errors import AlreadyRunningError, CorruptRecordsError, RecordsWriteError
@@ -23,7 +25,8 @@ from scheduler.rounds.paths import HomePaths
 
 def filled(path: Path, count: int) -> list[dict[str, object]]:
     journal, _ = Journal.open(path)
-    records = [journal.append({"event": "task_finished", "task": f"t{number}"}) for number in range(count)]
+    fields = {"event": "task_finished", "round": "night"}
+    records = [journal.append({**fields, "task": f"t{number}"}) for number in range(count)]
     journal.close()
     return records
 
@@ -75,18 +78,34 @@ def test_a_journal_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert [record["seq"] for record in read_records(path)] == [1, 2, 3]
 
 
-def test_a_journal_can_be_folded_without_holding_its_records(tmp_path: Path) -> None:
+def test_a_journal_can_be_replayed_without_holding_its_records(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
-    records = filled(path, 3)
+    finished = {"event": "task_finished", "round": "night", "task": "sums"}
+    journal, _ = Journal.open(path)
+    records = [journal.append(finished), journal.append({"event": "moon_landed"})]
+    journal.close()
     with path.open("ab") as file:
         file.write(b"torn")
-    folded: list[dict[str, object]] = []
-    journal, returned = Journal.open(path, fold=folded.append)
-    assert returned == []
-    assert folded[:3] == records
-    assert folded[3]["event"] == "repaired"
-    assert journal.append({"event": "x"})["seq"] == 5
+    replayed: list[Recorded] = []
+    journal = Journal.replay(path, replayed.append)
+    assert [(each.seq, each.ts) for each in replayed] == [(each["seq"], each["ts"]) for each in records]
+    assert [each.fact for each in replayed] == [TaskFinished(round="night", task="sums"), None]
+    assert list(read_records(path))[2]["event"] == "repaired"
+    assert journal.append({"event": "x"})["seq"] == 4
     journal.close()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, TypeError])
+def test_a_fact_that_cannot_follow_is_refused_with_its_place(tmp_path: Path, error: type[Exception]) -> None:
+    path = tmp_path / "records.jsonl"
+    filled(path, 1)
+
+    def refuse(_: Recorded) -> None:
+        raise error("no such task")
+
+    with pytest.raises(CorruptRecordsError, match=r"line 1 .* cannot follow .*no such task"):
+        Journal.replay(path, refuse)
+    opened(path)  # nobody holds it
 
 
 @pytest.mark.parametrize("field", ["v", "seq", "ts", "crc"])

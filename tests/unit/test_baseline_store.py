@@ -235,7 +235,7 @@ def test_the_verdict_after_a_drift_rests_on_runs_from_after_it() -> None:
     first, second = (make_round(task(policy=SCREENS), id=name) for name in ("one", "two"))
     world = play(drifting(after=4), first, second, limits=Limits(baseline_check_every=3))
     assert of_kind(world, facts.BaselineDrifted)
-    (current,) = world.state.rounds["two"].tasks.values()
+    (current,) = world.round("two").tasks.values()
     drifts = [f.protocol for f in of_kind(world, facts.BaselineDrifted)]
     for key, attempts in current.attempts.items():
         last = attempts[-1].finished

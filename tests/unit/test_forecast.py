@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.world import World, checked, failed, make_round, ok, play, task
+from fakes.world import World, checked, failed, make_round, ok, play, task, whole_round
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.decide import facts
 from scheduler.decide.forecast import Forecast, forecast_round, forecast_task, planned_runs
-from scheduler.decide.state import RoundState, State, TaskState, fold
+from scheduler.decide.state import RoundState, TaskState, fold, fold_round
 from scheduler.rounds.round import Budget, Stage, Task
 
 SECONDS_ONLY = (Stage(name="quick", budget=Budget(max_steps=None, time_budget_sec=60.0)),)
@@ -34,12 +34,9 @@ def scores(values: dict[str, float], wall_seconds: float = 10.0) -> Any:
 
 def at_every_record(world: World) -> list[RoundState]:
     """The round's state after each fact, from its acceptance to its end."""
-    states, state = [], State()
-    for fact in world.facts:
-        state = fold(state, fact)
-        if "night" in state.rounds:
-            states.append(state.rounds["night"])
-    return states
+    told = list(world.facts)
+    first = next(n for n, fact in enumerate(told, start=1) if isinstance(fact, facts.RoundAccepted))
+    return [whole_round(told[:count]) for count in range(first, len(told) + 1)]
 
 
 def test_a_fresh_task_runs_at_least_every_quick_run_and_at_most_every_run() -> None:
@@ -101,14 +98,10 @@ def test_durations_come_from_finished_runs_and_steps_carry_them_to_other_stages(
 
 def test_a_cached_run_says_nothing_about_durations() -> None:
     world = play(scores({"baseline": 0.5, "good": 0.6, "bad": 0.4}), make_round())
-    state = State()
-    for fact in world.facts:
-        if isinstance(fact, facts.RunFinished):
-            fact = replace(fact, cached_from="elsewhere/run", wall_seconds=0.0)
-        state = fold(state, fact)
-        if isinstance(fact, facts.RunFinished):
-            break
-    assert forecast_round(state.rounds["night"]).seconds_least == 2 * 30.0
+    told = list(world.facts)
+    number, end = next((n, fact) for n, fact in enumerate(told) if isinstance(fact, facts.RunFinished))
+    cached = replace(end, cached_from="elsewhere/run", wall_seconds=0.0)
+    assert forecast_round(whole_round([*told[:number], cached])).seconds_least == 2 * 30.0
 
 
 def test_seconds_follow_from_the_probe_where_nothing_has_run() -> None:
@@ -124,16 +117,16 @@ def test_calibrated_steps_change_no_number_of_runs() -> None:
 
 def test_a_pruned_variant_and_a_finished_task_take_nothing_more() -> None:
     world = play(scores({"baseline": 0.5, "good": 0.6, "bad": 0.4}), make_round())
-    done = forecast_round(world.state.rounds["night"])
+    done = forecast_round(world.round())
     assert done == Forecast(runs_done=5)
 
 
 def test_a_parked_task_takes_nothing_until_it_is_retried() -> None:
     world = play(lambda _: failed("data", "Only built 374 examples (wanted 900)"), make_round())
-    assert forecast_round(world.state.rounds["night"]).runs_most == 0
+    assert forecast_round(world.round()).runs_most == 0
     world.outcome = scores({"baseline": 0.5, "good": 0.6, "bad": 0.4})
-    retried = fold(world.state, facts.TaskRetried(round="night", task="sums"))
-    assert forecast_round(retried.rounds["night"]).runs_least == 3
+    retried = fold_round(world.round(), facts.TaskRetried(round="night", task="sums"))
+    assert forecast_round(retried).runs_least == 3
 
 
 def test_a_cancelled_round_takes_nothing_more() -> None:
@@ -185,7 +178,7 @@ def test_what_happens_lies_within_every_forecast_made_on_the_way(values: list[fl
     names = [f"v{index}" for index in range(len(values))]
     outcome = scores({"baseline": 0.5, **dict(zip(names, values, strict=True))})
     world = play(outcome, make_round(task(variants=names, seeds=tuple(range(seeds)))))
-    in_the_end = forecast_round(world.state.rounds["night"]).runs_done
+    in_the_end = forecast_round(world.round()).runs_done
     before: Forecast | None = None
     for state in at_every_record(world):
         forecast = forecast_round(state)

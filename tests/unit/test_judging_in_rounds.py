@@ -37,7 +37,7 @@ def night(**changes: Any) -> Round:
 
 
 def played(outcome: Any = scored, made: Round | None = None) -> RoundState:
-    return play(outcome, made or night()).state.rounds["night"]
+    return play(outcome, made or night()).round()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ EDGES = {
     "pynvml": {"scheduler/effects/gpu.py"},
     "apscheduler": {"scheduler/effects/timers.py"},
     "watchfiles": {"scheduler/effects/folder_watch.py"},
+    "msgspec": {"scheduler/effects/fact_lines.py"},
     "typer": {"scheduler/cli"},
     "rich": {"scheduler/cli"},
     "pydantic": {"scheduler/rounds"},

@@ -629,4 +629,4 @@ def test_a_task_whose_runs_were_scored_on_different_sets_is_parked_and_the_daemo
     (parked,) = facts_of(world, facts.TaskParked)
     assert parked.task == "uneven"
     assert "scored on 90 and 100 examples" in parked.reason
-    assert world.state.rounds["night"].tasks["fine"].is_finished
+    assert world.round().tasks["fine"].is_finished

@@ -10,7 +10,7 @@ import pytest
 from fakes.world import World, make_round, play, task, watched
 
 from scheduler.decide import facts
-from scheduler.decide.state import State
+from scheduler.decide.state import RoundState, State
 from scheduler.effects.records import encode
 from scheduler.report.attachments import find_attachments
 from scheduler.report.lines import line_for
@@ -54,8 +54,8 @@ def world_with(audit_share: float) -> World:
     return play(outcome, make_round(made))
 
 
-def state_with(audit_share: float) -> State:
-    return world_with(audit_share).state
+def round_with(audit_share: float) -> RoundState:
+    return world_with(audit_share).round()
 
 
 def test_a_stop_has_a_line_when_it_is_decided() -> None:
@@ -70,25 +70,25 @@ def test_a_stop_has_a_line_when_it_is_decided() -> None:
 
 
 def test_the_end_of_a_stopped_run_is_no_second_stop() -> None:
-    state = state_with(0.0)
-    attempts = state.rounds["night"].tasks["sums"].attempts
+    current = round_with(0.0)
+    attempts = current.tasks["sums"].attempts
     end = next(each[-1].finished for key, each in attempts.items() if key.config == "copy")
     assert end is not None
-    line = line_for(end, state)
+    line = line_for(end, State(rounds={"night": current}))
     assert line is not None
     assert line.startswith("DONE task=sums stage=quick cfg=copy seed=0 acc=40.00%")
     assert line.endswith("status=pruned stopped_by=noop round=night")
 
 
 def test_the_summary_counts_the_stops_by_rule() -> None:
-    current = state_with(0.0).rounds["night"]
+    current = round_with(0.0)
     assert stop_counts(read_round(current).stops) == ["2 by hopeless", "1 by noop"]
     assert "\nstops: 2 by hopeless, 1 by noop\n" in summary_text(current)
     assert "\n- stops: 2 by hopeless, 1 by noop\n" in summary_markdown(current)
 
 
 def test_the_summary_tells_how_many_audited_runs_came_up_to_the_baseline() -> None:
-    current = state_with(1.0).rounds["night"]
+    current = round_with(1.0)
     # `late` is behind at quick and at medium, and comes up both times; `lost` never does
     words = "1 by noop, audit: 2 of 3 runs that went on came up to the baseline (67 %)"
     assert f"\nstops: {words}\n" in summary_text(current)
@@ -106,4 +106,4 @@ def test_the_page_of_the_round_counts_them_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("render", [summary_text, summary_markdown])
 def test_without_stops_nothing_is_said_of_them(render: Any) -> None:
     made = task(variants=("late",), policy=PolicyChoice(name="threshold", options={"stops": []}))
-    assert "stops: " not in render(play(outcome, make_round(made)).state.rounds["night"])
+    assert "stops: " not in render(play(outcome, make_round(made)).round())

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.world import Crash, World, checked, failed, make_round, ok, play, task
+from fakes.world import Crash, World, checked, failed, make_round, ok, play, task, whole_round
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.evidence import Objective
 from scheduler.decide import facts
-from scheduler.decide.state import RoundState, State, fold
+from scheduler.decide.state import RoundState
 from scheduler.report.summary import publish_summary, summary_markdown, summary_text
 from scheduler.rounds.paths import RoundPaths
 from scheduler.rounds.round import PolicyChoice, Round, Task
@@ -64,7 +64,7 @@ def scored(intended: facts.RunIntended) -> dict[str, Any]:
 
 
 def played(outcome: Outcome, *rounds: Round, **options: Any) -> RoundState:
-    return play(outcome, *(rounds or (make_round(title="Does it help?"),)), **options).state.rounds["night"]
+    return play(outcome, *(rounds or (make_round(title="Does it help?"),)), **options).round()
 
 
 def without_box(text: str) -> str:
@@ -183,12 +183,12 @@ def test_a_delta_drawn_from_a_run_the_clock_ended_is_marked_as_a_speed_effect() 
 
 
 def test_totals_leave_cached_runs_out_of_the_time() -> None:
-    state = State()
+    told = []
     for fact in play(scored, make_round()).facts:
         if isinstance(fact, facts.RunFinished) and fact.stage == "medium":
             fact = replace(fact, cached_from="older")
-        state = fold(state, fact)
-    text = summary_text(state.rounds["night"])
+        told.append(fact)
+    text = summary_text(whole_round(told))
     assert "runs: 5 ended, 5 ok, 2 from the cache\n" in text
     assert "training 3.0 s on cpu" in text
 
@@ -202,7 +202,7 @@ def test_totals_count_attempts_that_were_lost() -> None:
         world.give(checked(make_round()))
     world.crash_after = None
     world.start()
-    text = summary_text(world.state.rounds["night"])
+    text = summary_text(world.round())
     assert "runs: 6 ended, 1 lost, 5 ok\n" in text
     assert "failed:" not in text
 
@@ -223,12 +223,9 @@ def test_runs_of_an_abandoned_batch_size_are_neither_baseline_nor_in_the_box() -
 
 def test_an_unfinished_round_says_so() -> None:
     made = make_round(task(), task("more"))
-    state = State()
-    for fact in play(scored, made).facts:
-        state = fold(state, fact)
-        if isinstance(fact, facts.TaskFinished):
-            break
-    text = summary_text(state.rounds["night"])
+    told = list(play(scored, made).facts)
+    first_end = next(n for n, fact in enumerate(told, start=1) if isinstance(fact, facts.TaskFinished))
+    text = summary_text(whole_round(told[:first_end]))
     assert "\nin progress; verdicts: 1 INCONCLUSIVE, 1 SUGGESTIVE\n" in text
     assert "[more]" in text
     assert "not decided: good, bad" in text
@@ -237,11 +234,8 @@ def test_an_unfinished_round_says_so() -> None:
 def test_the_same_records_give_the_same_bytes(tmp_path: Any) -> None:
     world = play(scored, make_round(title="Ünïcode"))
     for name in ("once", "again"):
-        state = State()
-        for fact in world.facts:
-            state = fold(state, fact)
         (tmp_path / name).mkdir()
-        publish_summary(state.rounds["night"], RoundPaths(tmp_path / name))
+        publish_summary(world.round(), RoundPaths(tmp_path / name))
     for name in ("summary.txt", "summary.md"):
         once = (tmp_path / "once" / name).read_bytes()
         assert once == (tmp_path / "again" / name).read_bytes()
