@@ -51,12 +51,15 @@ def read_fact(line: bytes) -> Recorded:
     Raises ValueError unless the line is whole and unchanged, and NotAFactError for one that makes no sense.
     """
     head = _HEAD.match(line)
-    decoder = None if head is None else _decoders().get(head[3])
-    if head is None or decoder is None:
+    if head is None:
+        return _read_slowly(line)
+    seq, ts, event = head.groups()
+    decoder = _decoders().get(event)
+    if decoder is None:
         return _read_slowly(line)
     check(line)
     try:
-        return Recorded(VERSION, int(head[1]), head[2].decode(), decoder.decode(line))
+        return Recorded(VERSION, int(seq), ts.decode(), decoder.decode(line))
     except msgspec.DecodeError:
         return _read_slowly(line)
 
