@@ -7,18 +7,18 @@ import queue
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import TextIO
+from typing import Any, TextIO
 
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
-from scheduler.decide.progress import status_of
-from scheduler.decide.state import open_attempts
+from scheduler.decide.progress import status_of, told_again
+from scheduler.decide.state import State, open_attempts
 from scheduler.decide.step import is_idle, step, why_nothing_runs
 from scheduler.effects import control
 from scheduler.effects.advice import Advice
@@ -139,6 +139,10 @@ class Daemon:
         #: known before the inbox is read again: whoever waits for space on a disk looks at it
         self._was_told_to_stop = False
         self._waiting: str | None = None
+        #: what the reason to wait and the status were last asked of: a turn that changes nothing asks nothing
+        self._asked: State | None = None
+        self._told: tuple[State, str | None, Mapping[str, Any] | None] | None = None
+        self._content: dict[str, Any] = {}
         self._looked_at = float("-inf")
         self._exit: str | None = None
 
@@ -300,21 +304,25 @@ class Daemon:
 
     def _tell(self) -> None:
         """Let people see how things are: status.json, and the log when the reason to wait is a new one."""
-        why = why_nothing_runs(self._state, self._limits)
-        if why != self._waiting:
-            self._waiting = why
-            if why is not None:
+        if self._state is not self._asked:
+            self._asked = self._state
+            why = why_nothing_runs(self._state, self._limits)
+            if why is not None and why != self._waiting:
                 self._log.line(wait_line(why))
+            self._waiting = why
         if self._status.next_in() in (None, 0.0):
-            self._offer_status(why)
+            self._offer_status(self._waiting)
 
     def _offer_status(self, why: str | None) -> None:
-        reading = self._gpu.fields() if self._gpu is not None else None
+        about = (self._state, why, self._gpu.fields() if self._gpu is not None else None)
         now = datetime.now().astimezone()
-        self._status.offer(status_of(self._state, now=now, pid=os.getpid(), wait_reason=why, gpu=reading))
+        if self._told is None or self._told[0] is not self._state or self._told[1:] != about[1:]:
+            self._content = status_of(self._state, now=now, pid=os.getpid(), wait_reason=why, gpu=about[2])
+            self._told = about
+        self._status.offer(told_again(self._content, now=now))
 
     def _has_nothing_left(self) -> bool:
-        is_quiet = self._reception.is_quiet and self._reporting.is_done
+        is_quiet = self._waiting is not None and self._reception.is_quiet and self._reporting.is_done
         return is_quiet and is_idle(self._state, self._limits)
 
     # From an event to its actions

@@ -50,6 +50,11 @@ def status_of(
     }
 
 
+def told_again(status: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """The same status, as a sign of life."""
+    return {**status, "written_at": now.isoformat(timespec="seconds")}
+
+
 def _running(state: State) -> Iterator[dict[str, Any]]:
     """Every attempt that has a worker, with its latest evaluation."""
     for current, task, attempt in open_attempts(state):
