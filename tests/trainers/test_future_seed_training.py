@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from trainers.contract import BadArgumentsError, Context, DataError  # noqa: E402
 from trainers.future_seed import Config, full_step, prepare, train, training  # noqa: E402
+from trainers.future_seed.batches import TrainingBatches  # noqa: E402
 from trainers.future_seed.initial import initialise  # noqa: E402
 from trainers.future_seed.measure import clustered_standard_error  # noqa: E402
 from trainers.future_seed.optimizer import Optimizer  # noqa: E402
@@ -362,6 +363,16 @@ def test_on_cuda_the_model_reads_what_the_optimizer_writes(tmp_path):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_a_batch_arrives_as_it_left(tmp_path):
+    here = context(tmp_path)
+    batches = list(islice(TrainingBatches(prepare(Config(), here).task, seed=0, bsz=64), 200))
+    arrived = [batch.to(torch.device("cuda:0")) for batch in batches]
+    for batch, other in zip(batches, arrived, strict=True):
+        assert torch.equal(batch.tokens, other.tokens.cpu())
+        assert torch.equal(batch.masked, other.masked.cpu())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_the_same_seed_gives_the_same_bits_in_the_wy_form(tmp_path):
     losses = []
     for _ in range(2):
@@ -376,8 +387,6 @@ def test_on_cuda_the_same_seed_gives_the_same_bits_in_the_wy_form(tmp_path):
 
 
 def evaluation_batches(run, here):
-    from trainers.future_seed.batches import TrainingBatches
-
     return islice(TrainingBatches(run.prepared.task, seed=here.seed, bsz=here.bsz), 3)
 
 
