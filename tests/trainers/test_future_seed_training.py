@@ -11,11 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from trainers.contract import BadArgumentsError, Context, DataError  # noqa: E402
-from trainers.future_seed import Config, full_step, prepare, train  # noqa: E402
+from trainers.future_seed import Config, full_step, prepare, train, training  # noqa: E402
+from trainers.future_seed.batches import TrainingBatches  # noqa: E402
+from trainers.future_seed.initial import initialise  # noqa: E402
 from trainers.future_seed.measure import clustered_standard_error  # noqa: E402
-from trainers.future_seed.optimizer import make_optimizer  # noqa: E402
+from trainers.future_seed.optimizer import Optimizer  # noqa: E402
 from trainers.future_seed.schedule import learning_rate_factor, shared_steps, stable_steps  # noqa: E402
-from trainers.future_seed.training import Run, evaluation_points, reproducibly  # noqa: E402
+from trainers.future_seed.training import Run, evaluation_points, make_model, reproducibly  # noqa: E402
 
 
 def context(tmp_path, **changes):
@@ -177,11 +179,9 @@ def test_the_other_parameters_of_a_gate_learn_beside_a_frozen_alpha(tmp_path, ga
 
 
 def peaks(**arguments):
-    from trainers.future_seed.training import make_model
-
     config = Config(**arguments)
-    optimizer = make_optimizer(make_model(config, n_vocab=6), config)
-    return [(group["peak_lr"], group["weight_decay"]) for group in optimizer.param_groups]
+    optimizer = Optimizer(make_model(config, n_vocab=6), config)
+    return [(group["peak_lr"], group["weight_decay"]) for group in optimizer.adamw.param_groups]
 
 
 def test_alpha_learns_three_times_as_fast_unless_told_otherwise():
@@ -190,6 +190,65 @@ def test_alpha_learns_three_times_as_fast_unless_told_otherwise():
     assert peaks(gate="scalar", alpha_lr=5e-4)[2:] == [(5e-4, 0.0)]
     assert peaks(gate="head", alpha_lr=0.0, alpha_head_lr=5e-4)[2:] == [(5e-4, 0.0)]
     assert peaks(gate="head", alpha_lr=1e-3)[2:] == [(1e-3, 0.0), (1e-3, 0.0)]
+
+
+def test_a_step_is_that_of_adamw_parameter_by_parameter():
+    """Against what is written by hand: gradients left in place, clipped and stepped one by one."""
+    config = Config(gate="head", clip_grad=0.05)
+    ours, plain = (make_model(config, n_vocab=6) for _ in range(2))
+    initialise(plain, torch.Generator().manual_seed(0))
+    # Nothing may be zero, or a parameter has no gradient and a mistake about it goes unseen.
+    for parameter in plain.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    ours.load_state_dict(plain.state_dict())
+    optimizer = Optimizer(ours, config)
+    groups = {
+        name: (config.lr, 0.01 if "weight" in name and x.ndim == 2 else 0.0) for name, x in named(plain)
+    }
+    groups |= {name: (3 * config.lr, 0.0) for name in groups if name.startswith("future_seed.")}
+    by_hand = torch.optim.AdamW(
+        [
+            {"params": [x], "lr": 0.5 * groups[name][0], "weight_decay": groups[name][1]}
+            for name, x in named(plain)
+        ],
+        betas=config.betas,
+    )
+    tokens = torch.randint(6, (4, 16), generator=torch.Generator().manual_seed(2))
+    for _ in range(3):
+        optimizer.step(ours(tokens)[0].square().mean(), 0.5)
+        by_hand.zero_grad()
+        plain(tokens)[0].square().mean().backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), config.clip_grad)
+        by_hand.step()
+    for (name, x), (_, y) in zip(named(ours), named(plain), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def named(model):
+    return list(model.named_parameters())
+
+
+def test_the_model_reads_what_the_optimizer_writes():
+    config = Config(gate="scalar", alpha_lr=0.0)
+    model = make_model(config, n_vocab=6)
+    optimizer = Optimizer(model, config)
+    optimizer.to(torch.device("cpu"))
+    with torch.no_grad():
+        for group in optimizer.adamw.param_groups:
+            for flat in group["params"]:
+                flat.fill_(7.0)
+    for name, parameter in named(model):
+        assert (parameter == (-2.0 if name == "future_seed.alpha" else 7.0)).all(), name
+
+
+@pytest.mark.parametrize("arguments", [{}, {"gate": "input", "layout": "prompt"}], ids=str)
+def test_what_preparing_does_ahead_changes_no_bit(tmp_path, monkeypatch, arguments):
+    warm = evaluations(tmp_path, **arguments)
+    monkeypatch.setattr(training, "_warm_up", lambda prepared: None)
+    cold = evaluations(tmp_path, **arguments)
+    assert [(e.step, e.loss, e.acc, e.extra) for e in warm] == [
+        (e.step, e.loss, e.acc, e.extra) for e in cold
+    ]
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_tenth_at_the_last_step():
@@ -291,6 +350,29 @@ def test_on_cuda_a_run_learns_what_it_learns_on_the_cpu(tmp_path, precision):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_the_model_reads_what_the_optimizer_writes(tmp_path):
+    here = context(tmp_path, device="cuda:0")
+    run = Run(prepare(Config(gate="scalar"), here), here)
+    with torch.no_grad():
+        for group in run.optimizer.adamw.param_groups:
+            for flat in group["params"]:
+                flat.fill_(7.0)
+    for name, parameter in named(run.model):
+        assert parameter.device.type == "cuda", name
+        assert (parameter == 7.0).all(), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_a_batch_arrives_as_it_left(tmp_path):
+    here = context(tmp_path)
+    batches = list(islice(TrainingBatches(prepare(Config(), here).task, seed=0, bsz=64), 200))
+    arrived = [batch.to(torch.device("cuda:0")) for batch in batches]
+    for batch, other in zip(batches, arrived, strict=True):
+        assert torch.equal(batch.tokens, other.tokens.cpu())
+        assert torch.equal(batch.masked, other.masked.cpu())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_the_same_seed_gives_the_same_bits_in_the_wy_form(tmp_path):
     losses = []
     for _ in range(2):
@@ -305,8 +387,6 @@ def test_on_cuda_the_same_seed_gives_the_same_bits_in_the_wy_form(tmp_path):
 
 
 def evaluation_batches(run, here):
-    from trainers.future_seed.batches import TrainingBatches
-
     return islice(TrainingBatches(run.prepared.task, seed=here.seed, bsz=here.bsz), 3)
 
 

@@ -47,12 +47,13 @@ def measure(logits_of: Callable[[Batch], Tensor], examples: Examples, device: to
     for batch in as_batch(examples).split(size):
         batch = batch.to(device)
         logits = logits_of(batch)
-        losses.append(masked_loss(logits, batch).cpu())
+        losses.append(masked_loss(logits, batch))
         right = (logits.argmax(dim=-1) == batch.tokens) & batch.masked
-        scores.append((right.sum(dim=1) / batch.masked.sum(dim=1)).float().cpu())
-    all_scores = torch.cat(scores).numpy()
+        scores.append((right.sum(dim=1) / batch.masked.sum(dim=1)).float())
+    # Read once, at the end: on a CUDA device each reading waits for all that was asked of it.
+    all_losses, all_scores = torch.cat(losses).cpu(), torch.cat(scores).cpu().numpy()
     return Measurement(
-        loss=float(torch.cat(losses).double().mean()),
+        loss=float(all_losses.double().mean()),
         scores=all_scores,
         exact_solve=float((all_scores == 1).mean()),
         acc_se=clustered_standard_error(all_scores, examples.clusters),

@@ -1,9 +1,15 @@
-"""How fast does each kind of parameter learn?"""
+"""How fast does each kind of parameter learn, and how does a step change all of them in a few calls?
+
+Parameters that learn alike lie side by side in one tensor, of which the model's are views. One by one, a
+hundred small ones would take the optimizer and the clipping longer than some of the layers.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainers.future_seed.config import Config
 from trainers.future_seed.model import Rwkv7
@@ -12,22 +18,71 @@ from trainers.future_seed.model import Rwkv7
 ALPHA_LR_FACTOR = 3.0
 
 
-def make_optimizer(model: Rwkv7, config: Config) -> torch.optim.AdamW:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Parameters of equal learning rate and weight decay."""
+
+    parameters: list[nn.Parameter]
+    #: their values, one after the other: theirs are views of it
+    flat: nn.Parameter
+
+    @classmethod
+    def of(cls, parameters: list[nn.Parameter]) -> Block:
+        flat = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+        block = cls(parameters=parameters, flat=nn.Parameter(flat))
+        block.to(flat.device)
+        return block
+
+    def to(self, device: torch.device) -> None:
+        self.flat.data = self.flat.data.to(device)
+        sizes = [parameter.numel() for parameter in self.parameters]
+        for parameter, values in zip(self.parameters, self.flat.detach().split(sizes), strict=True):
+            parameter.data = values.view(parameter.shape)
+
+
+class Optimizer:
     """AdamW. Weight decay acts on weight matrices only; a gate whose learning rate is 0 is frozen."""
+
+    def __init__(self, model: Rwkv7, config: Config) -> None:
+        self._clip_grad = config.clip_grad
+        self._blocks: list[Block] = []
+        groups = []
+        for parameters, peak_lr, weight_decay in _kinds(model, config):
+            for parameter in parameters:
+                parameter.requires_grad_(peak_lr > 0)
+            if peak_lr > 0:
+                block = Block.of(parameters)
+                self._blocks.append(block)
+                groups.append({"params": [block.flat], "peak_lr": peak_lr, "weight_decay": weight_decay})
+        #: those that learn
+        self.parameters = [parameter for block in self._blocks for parameter in block.parameters]
+        self.adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+    def to(self, device: torch.device) -> None:
+        """Move the parameters. Before the first step."""
+        for block in self._blocks:
+            block.to(device)
+
+    def step(self, loss: Tensor, factor: float) -> None:
+        """A step down the gradient of `loss`, clipped, at `factor` times the peak learning rates."""
+        gradients = iter(torch.autograd.grad(loss, self.parameters))
+        for block in self._blocks:
+            block.flat.grad = torch.cat([next(gradients).reshape(-1) for _ in block.parameters])
+        torch.nn.utils.clip_grad_norm_([block.flat for block in self._blocks], self._clip_grad)
+        for group in self.adamw.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        self.adamw.step()
+
+
+def _kinds(model: Rwkv7, config: Config) -> list[tuple[list[nn.Parameter], float, float]]:
+    """Parameters that learn alike, with their peak learning rate and weight decay."""
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
         if not name.startswith("future_seed."):
             is_matrix = name.endswith(".weight") and parameter.ndim == 2
             (decayed if is_matrix else plain).append(parameter)
-    groups = [
-        {"params": decayed, "peak_lr": config.lr, "weight_decay": config.weight_decay},
-        {"params": plain, "peak_lr": config.lr, "weight_decay": 0.0},
-    ]
-    for parameter, peak in _gates(model, config):
-        parameter.requires_grad_(peak > 0)
-        if peak > 0:
-            groups.append({"params": [parameter], "peak_lr": peak, "weight_decay": 0.0})
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+    gates = [([parameter], peak, 0.0) for parameter, peak in _gates(model, config)]
+    return [(decayed, config.lr, config.weight_decay), (plain, config.lr, 0.0), *gates]
 
 
 def _gates(model: Rwkv7, config: Config) -> list[tuple[nn.Parameter, float]]:
@@ -39,9 +94,3 @@ def _gates(model: Rwkv7, config: Config) -> list[tuple[nn.Parameter, float]]:
     read = alpha if config.alpha_input_lr is None else config.alpha_input_lr
     peaks = {"alpha": alpha, "alpha_head": head, "input_weight": read, "input_bias": read}
     return [(parameter, peaks[name]) for name, parameter in model.future_seed.named_parameters()]
-
-
-def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Each group gets its peak times `factor`."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * factor

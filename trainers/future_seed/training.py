@@ -18,7 +18,7 @@ from trainers.future_seed.kernel import choose_kernel
 from trainers.future_seed.layouts import Layout
 from trainers.future_seed.measure import ceilings, masked_loss, measure
 from trainers.future_seed.model import ModelShape, Rwkv7
-from trainers.future_seed.optimizer import make_optimizer, set_learning_rates
+from trainers.future_seed.optimizer import Optimizer
 from trainers.future_seed.resumption import TrainingState, on_the_cpu
 from trainers.future_seed.schedule import learning_rate_factor
 from trainers.future_seed.seeding import FutureSeed
@@ -39,8 +39,8 @@ class Prepared:
     task: Task
     layout: Layout
     model: Rwkv7
-    #: of the model's parameters, which it follows to the device
-    optimizer: torch.optim.Optimizer
+    #: of the model's parameters, which it takes to the device
+    optimizer: Optimizer
     #: the frozen evaluation set; `clusters` names the solution that each example was made from
     examples: Examples
     #: the best that any model can reach, by name, where it is known
@@ -57,16 +57,30 @@ def prepare(config: Config, context: Context) -> Prepared:
     layout = Layout(name=config.layout, mask_token=task.n_value, answer_token=task.n_value + 1)
     model = make_model(config, n_vocab=task.n_value + 2)
     initialise(model, torch.Generator().manual_seed(context.seed))
-    return Prepared(
+    prepared = Prepared(
         config=config,
         task=task,
         layout=layout,
         model=model,
         # The first optimizer of a process imports a second's worth of torch: better here than in the run.
-        optimizer=make_optimizer(model, config),
+        optimizer=Optimizer(model, config),
         examples=evaluation_set(task, context.n_eval or config.n_eval or N_EVAL),
         ceilings=ceilings(config, context.cache_dir),
     )
+    if context.device == "cpu":
+        with reproducibly(context):
+            _warm_up(prepared)
+    return prepared
+
+
+def _warm_up(prepared: Prepared) -> None:
+    """Let torch do now what it does at its first step: start its threads, load its kernels, fill its caches.
+
+    Forward and backward on two examples, whose gradients are dropped: no weight and no stream of data moves.
+    """
+    batch = next(TrainingBatches(prepared.task, seed=0, bsz=2))
+    loss = masked_loss(prepared.layout.logits(prepared.model, batch), batch).mean()
+    torch.autograd.grad(loss, prepared.optimizer.parameters)
 
 
 def make_model(config: Config, *, n_vocab: int) -> Rwkv7:
@@ -162,10 +176,12 @@ class Run:
         self.config = prepared.config
         self.device = torch.device(context.device)
         self.dtype = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float32
+        # What is trained moves with the optimizer, what is frozen with the model.
         self.model = prepared.model.to(self.device)
+        self.optimizer = prepared.optimizer
+        self.optimizer.to(self.device)
         self.model.kernel, why = choose_kernel(self.device, self.dtype, self.config.head_size)
         print(f"kernel {self.model.kernel}: {why}", flush=True)
-        self.optimizer = prepared.optimizer
         self.batches = TrainingBatches(prepared.task, seed=context.seed, bsz=context.bsz or BSZ)
         #: of steps that no evaluation has asked for yet
         self.losses: list[Tensor] = []
@@ -178,11 +194,7 @@ class Run:
         """One step of the optimizer at `factor` times the peak learning rates."""
         batch = batch.to(self.device)
         loss = masked_loss(self.logits(batch), batch).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
-        set_learning_rates(self.optimizer, factor)
-        self.optimizer.step()
+        self.optimizer.step(loss, factor)
         # Not read here: on a CUDA device that would wait for the step.
         self.losses.append(loss.detach())
 
@@ -199,14 +211,14 @@ class Run:
         return TrainingState(
             step=self.steps_done,
             model=on_the_cpu(self.model.state_dict()),
-            optimizer=on_the_cpu(self.optimizer.state_dict()),
+            optimizer=on_the_cpu(self.optimizer.adamw.state_dict()),
             position=dict(self.batches.position),
             losses=on_the_cpu(self._all_losses()),
         )
 
     def _go_on_from(self, start: TrainingState) -> None:
         # A copy, because the optimizer would go on to train in the tensors that it is given.
-        self.optimizer.load_state_dict(on_the_cpu(start.optimizer))
+        self.optimizer.adamw.load_state_dict(on_the_cpu(start.optimizer))
         self.batches.position = start.position
         self.earlier_losses = start.losses.to(self.device)
 
