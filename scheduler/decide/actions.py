@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from policies._advice import Question
+from policies.evidence import Outcome
 from scheduler.decide.facts import Fact, RoundAccepted, RunFinished, RunIntended, RunStarted, SpecRejected
 from scheduler.decide.inputs import DeadlinePassed, EndedBy
 from scheduler.rounds.round import Task
@@ -161,6 +162,18 @@ class DiscardRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FetchResult:
+    """Read a run that may be reused from the records of its round. It comes back as ResultFetched."""
+
+    round: str
+    content_key: str
+    #: how it ended: "ok", or "pruned" by a rule
+    status: Outcome
+    #: the scores of each of its evaluations must lie in its folder
+    needs_scores: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
     """The daemon has nothing left to do."""
 
@@ -186,5 +199,6 @@ Action = (
     | DropStates
     | WriteReport
     | DiscardRequest
+    | FetchResult
     | Exit
 )

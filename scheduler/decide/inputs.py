@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from policies._ledger import Lesson
-from scheduler.decide.facts import Fact
+from scheduler.decide.facts import Fact, RunFinished
 
 DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "exit", "backoff"]
 #: why the daemon ended a worker; "leftover": it had finished its run and did not go
@@ -119,12 +119,26 @@ class RequestMade:
     """A person asked for something through `queue/control/`."""
 
     id: str
-    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import"]
+    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import", "forget"]
     round: str | None = None
     task: str | None = None
+    #: content key of the result that is meant; of "forget" only
+    key: str | None = None
     reason: str = ""
     #: what foreign records teach, by name; of an import only
     lessons: Mapping[str, Lesson] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFetched:
+    """A run that may be reused was looked up in the records of its round."""
+
+    round: str
+    content_key: str
+    #: the run as it ended; None when it is gone or damaged
+    run: RunFinished | None
+    #: what is wrong with it, in words
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +177,7 @@ Input = (
     | WorkerEnded
     | SpecChecked
     | RequestMade
+    | ResultFetched
     | GateChanged
     | ShutdownRequested
     | Recovered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scheduler.decide import facts
+from scheduler.decide.actions import FetchResult
 from scheduler.decide.ending import reported_end
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
@@ -20,11 +21,12 @@ TELLING_SHARE = 0.5
 FAR = 20.0
 
 
-def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
+def predicted_run(state: State, limits: Limits) -> facts.RunIntended | FetchResult | None:
     """The run that is intended next if the one in flight ends as it looks now, or however it ends.
 
-    None while nothing is in flight, while what follows depends on what its evaluations do not tell yet, and
-    when nothing would start. A wrong prediction costs a process, never a result.
+    A result that is reused before that has to be looked up first. None while nothing is in flight, while what
+    follows depends on what its evaluations do not tell yet, and when nothing would start. A wrong prediction
+    costs a process, never a result.
     """
     flight = next(iter(open_attempts(state)), None)
     if flight is None:
@@ -36,7 +38,7 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
     worker = state.live.workers.get(attempt.id)
     keeps_state = worker is not None and worker.prepared is not None and worker.prepared.keep_step is not None
     # What only waits for the run in flight is not waited for here.
-    state = replace(state, live=Live(waits=state.live.waits, is_recovered=True))
+    state = replace(state, live=_without_workers(state.live))
     ends = _extremes(task, attempt.intended) if likely is None else (likely,)
     if attempt.intended.budget["max_steps"] is None:
         ends = ends[:1]  # nobody knows how far it is; most variants are no better
@@ -44,9 +46,13 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
         ends = ends[:1]  # it has no value that counts
     imagined = (_imagined_end(attempt, value) for value in ends)
     first, *others = (_after_end(state, end, limits) for end in imagined)
-    if keeps_state and first is not None and _goes_on(attempt.intended, first):
+    if keeps_state and isinstance(first, facts.RunIntended) and _goes_on(attempt.intended, first):
         return None  # it would be prepared from a state that is not there yet
     return first if all(other == first for other in others) else None
+
+
+def _without_workers(live: Live) -> Live:
+    return Live(waits=live.waits, fetched=live.fetched, spoiled=live.spoiled, is_recovered=True)
 
 
 def _goes_on(run: facts.RunIntended, following: facts.RunIntended) -> bool:
@@ -59,13 +65,18 @@ def _goes_on(run: facts.RunIntended, following: facts.RunIntended) -> bool:
     )
 
 
-def _after_end(state: State, end: facts.RunFinished, limits: Limits) -> facts.RunIntended | None:
+def _after_end(
+    state: State, end: facts.RunFinished, limits: Limits
+) -> facts.RunIntended | FetchResult | None:
     """The run that follows if the one in flight ends so."""
-    state = fold(state, end)
+    # an end that is only imagined is nothing to reuse
+    state = replace(fold(state, end), results=state.results)
     for _ in range(MOST_DECISIONS):
         move = next_move(state, limits)
         if isinstance(move, Wait):
             return None
+        if isinstance(move, FetchResult):
+            return move
         if isinstance(move, facts.RunIntended):
             return move if move.stage != PROBE_STAGE else None
         state = fold(state, move)

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from policies._ledger import Lesson
 from policies.evidence import Observation
+from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.baseline_store import BaselineStore
+from scheduler.decide.result_cache import ResultCache
 from scheduler.rounds.identity import Device, RunKey
-from scheduler.rounds.round import Budget, Round, Task
+from scheduler.rounds.round import BASELINE, Budget, Round, Task
 
 #: key of the attempts at probing a task
 PROBE_STAGE, PROBE_CONFIG = "probe", "bsz"
@@ -157,6 +159,12 @@ class Live:
     waits: Mapping[str, str] = field(default_factory=dict)
     #: "<round>/<task>" of tasks that wait before another try
     backing_off: frozenset[str] = frozenset()
+    #: the reusable result that is being looked up
+    fetching: act.FetchResult | None = None
+    #: those that were found and are not recorded yet, by content key, oldest first
+    fetched: Mapping[str, inputs.ResultFetched] = field(default_factory=dict)
+    #: (round, content key) of those that were gone or damaged
+    spoiled: frozenset[tuple[str, str]] = frozenset()
     #: why the daemon is ending; None while it is not
     stopping: str | None = None
     #: what an earlier daemon left in flight has been settled; nothing is decided before
@@ -184,6 +192,8 @@ class State:
     #: what finished tasks and foreign files teach, by source
     lessons: Mapping[str, Lesson] = field(default_factory=dict)
     baselines: BaselineStore = field(default_factory=BaselineStore)
+    #: runs of all rounds that later ones may reuse
+    results: ResultCache = field(default_factory=ResultCache)
     live: Live = field(default_factory=Live)
 
 
@@ -215,7 +225,8 @@ def fold(state: State, fact: facts.Fact) -> State:
         case facts.RoundAccepted():
             return _with_round(state, fact.round, _accepted(fact))
         case facts.RoundFact():
-            return _with_round(state, fact.round, _fold_round(_round(state, fact), fact))
+            state = _with_round(state, fact.round, _fold_round(_round(state, fact), fact))
+            return _with_results(state, fact)
         case facts.DaemonStarted():
             devices = {device.id: device for device in fact.devices}
             return replace(state, devices=devices, draining=None)
@@ -223,6 +234,10 @@ def fold(state: State, fact: facts.Fact) -> State:
             return replace(state, lessons={**state.lessons, fact.source: fact.lesson})
         case facts.BaselineKept() | facts.BaselineAgreed() | facts.BaselineDrifted():
             return replace(state, baselines=state.baselines.after(fact))
+        case facts.ResultsForgotten():
+            return replace(
+                state, baselines=state.baselines.after(fact), results=state.results.forgetting(fact)
+            )
         case facts.QueuePaused():
             return replace(state, paused=fact.reason)
         case facts.QueueResumed():
@@ -245,6 +260,15 @@ def _round(state: State, fact: facts.RoundFact) -> RoundState:
 
 def _with_round(state: State, round_id: str, round_state: RoundState) -> State:
     return replace(state, rounds={**state.rounds, round_id: round_state})
+
+
+def _with_results(state: State, fact: facts.RoundFact) -> State:
+    """The results that later rounds may reuse, with what `fact` adds to them."""
+    name = getattr(fact, "task", None)
+    if name is None:
+        return state
+    results = state.results.after(fact, state.rounds[fact.round].tasks[name].task)
+    return state if results is state.results else replace(state, results=results)
 
 
 def _accepted(fact: facts.RoundAccepted) -> RoundState:
@@ -364,7 +388,12 @@ def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:
     """A new protocol: finished runs are kept but no longer match, and every decision is open again."""
     steps = task.probed.max_steps if task.probed is not None else {}
     probed = facts.TaskProbed(
-        round=fact.round, task=fact.task, bsz=fact.bsz, max_steps=steps, reason=fact.reason
+        round=fact.round,
+        task=fact.task,
+        bsz=fact.bsz,
+        max_steps=steps,
+        reason=fact.reason,
+        signature=fact.signature,
     )
     return replace(
         task, probed=probed, decisions={}, confirm_set=None, looks=(), verdicts={}, is_finished=False
@@ -372,12 +401,13 @@ def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:
 
 
 def count_reused(state: State) -> int:
-    """How many runs of known rounds were taken from the baseline store."""
+    """How many runs of baselines of known rounds were reused."""
     return sum(
         attempt.finished is not None and attempt.finished.cached_from is not None
         for round_state in state.rounds.values()
         for task in round_state.tasks.values()
-        for attempts in task.attempts.values()
+        for key, attempts in task.attempts.items()
+        if key.config == BASELINE
         for attempt in attempts
     )
 

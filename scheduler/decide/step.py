@@ -27,6 +27,9 @@ from scheduler.decide.state import (
     open_attempts,
 )
 
+#: results that are looked up ahead of their turn
+MOST_FETCHED = 16
+
 
 def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tuple[Action, ...]]:
     """The state after `event`, and what is to be done, in order.
@@ -46,7 +49,7 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
     if not any(isinstance(action, act.Record | act.Exit) for action in actions):
         actions += _due(state, limits)
     actions += _ahead(state, event, limits)
-    return _with_spare_after(state, actions), actions
+    return _live_after_actions(state, actions), actions
 
 
 def _due(state: State, limits: Limits) -> tuple[Action, ...]:
@@ -57,6 +60,8 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
     if ending is not None and not state.live.attempt_ids and not any(open_attempts(state)):
         return (act.Exit(reason=ending),)
     move = next_move(state, limits)
+    if isinstance(move, act.FetchResult):
+        return () if state.live.fetching is not None else (move,)
     if not isinstance(move, Wait):
         return (act.Record(fact=move),)
     spare = state.live.spare
@@ -67,10 +72,13 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
 
 def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, ...]:
     """Prepare the run that will most likely be next; give up one that no longer is."""
-    telling = facts.RunStarted | facts.StopDecided | inputs.RunEvaluated
+    telling = facts.RunStarted | facts.StopDecided | inputs.RunEvaluated | inputs.ResultFetched
     if not limits.prepare_ahead or not isinstance(event, telling):
         return ()
     predicted, spare = predicted_run(state, limits), state.live.spare
+    if isinstance(predicted, act.FetchResult):
+        has_room = state.live.fetching is None and len(state.live.fetched) < MOST_FETCHED
+        return (predicted,) if has_room else ()
     if predicted is None or (spare is not None and spare.intended == predicted):
         return ()
     if spare is None:
@@ -78,16 +86,20 @@ def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, .
     return () if spare.is_leaving else (act.ReleaseWorker(attempt_id=spare.attempt_id),)
 
 
-def _with_spare_after(state: State, actions: tuple[Action, ...]) -> State:
-    """The spare as the actions leave it: made, or told to go."""
-    spare = state.live.spare
+def _live_after_actions(state: State, actions: tuple[Action, ...]) -> State:
+    """The spare as the actions leave it, made or told to go; and what is being looked up."""
+    spare, fetching = state.live.spare, state.live.fetching
     for action in actions:
         match action:
+            case act.FetchResult():
+                fetching = action
             case act.PrepareAhead(start=started):
                 spare = Spare(intended=started.intended)
             case act.ReleaseWorker(attempt_id=attempt_id) if spare and spare.attempt_id == attempt_id:
                 spare = replace(spare, is_leaving=True)
-    return replace(state, live=replace(state.live, spare=spare)) if spare is not state.live.spare else state
+    if spare is state.live.spare and fetching is state.live.fetching:
+        return state
+    return replace(state, live=replace(state.live, spare=spare, fetching=fetching))
 
 
 def why_nothing_runs(state: State, limits: Limits) -> str | None:
@@ -130,6 +142,9 @@ def _live_after_run(state: State, run: facts.RunFinished) -> State:
     if run.attempt_id in state.live.workers:
         worker = state.live.workers[run.attempt_id]
         state = _with_worker(state, replace(worker, is_done=True))
+    if run.content_key in state.live.fetched:
+        fetched = {key: found for key, found in state.live.fetched.items() if key != run.content_key}
+        state = replace(state, live=replace(state.live, fetched=fetched))
     if run.failure_class == "network":
         backing_off = state.live.backing_off | {f"{run.round}/{run.task}"}
         state = replace(state, live=replace(state.live, backing_off=backing_off))
@@ -152,6 +167,12 @@ def _live_after_input(state: State, event: inputs.Input) -> State:
             workers = {k: v for k, v in live.workers.items() if k != event.attempt_id}
             ended = replace(live, workers=workers)
             return replace(state, live=ended)
+        case inputs.ResultFetched(run=None):
+            spoiled = live.spoiled | {(event.round, event.content_key)}
+            return replace(state, live=replace(live, fetching=None, spoiled=spoiled))
+        case inputs.ResultFetched():
+            fetched = {**live.fetched, event.content_key: event}
+            return replace(state, live=replace(live, fetching=None, fetched=fetched))
         case inputs.GateChanged():
             waits = {k: v for k, v in live.waits.items() if k != event.source}
             if event.wait_reason is not None:

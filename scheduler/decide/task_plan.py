@@ -26,6 +26,7 @@ from scheduler.decide.moves import Move, Wait, first_line, how_it_failed, parked
 from scheduler.decide.probing import probe_move
 from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, State, TaskState
 from scheduler.decide.task_baselines import TaskBaselines
+from scheduler.decide.task_results import TaskResults
 from scheduler.decide.task_view import task_view
 from scheduler.rounds.identity import Device, RunKey, content_key, protocol_of, run_folder, slot_seed
 from scheduler.rounds.round import BASELINE
@@ -48,6 +49,8 @@ class TaskPlan:
     def of(cls, state: State, current: RoundState, task: TaskState, limits: Limits) -> TaskPlan:
         """The plan on the home's device."""
         device = next(iter(state.devices.values()))
+        if current.round.fresh:
+            limits = replace(limits, reuse_baselines=False, reuse_results=False)
         protocols = {
             stage.name: protocol_of(task.task, task.budget(stage.name), task.bsz, device)
             for stage in task.task.stages
@@ -68,6 +71,17 @@ class TaskPlan:
         return TaskBaselines(state=self.state, task=self.task, protocols=self.protocols, limits=self.limits)
 
     @property
+    def results(self) -> TaskResults:
+        """What earlier rounds have of the task's runs."""
+        return TaskResults(
+            state=self.state,
+            task=self.task,
+            device=self.device,
+            protocols=self.protocols,
+            limits=self.limits,
+        )
+
+    @property
     def round_id(self) -> str:
         return self.current.round.id
 
@@ -77,14 +91,11 @@ class TaskPlan:
         if in_flight is not None:
             return Wait(reason=f"running {in_flight.id}")
         if self.task.probed is None:
-            move = probe_move(self.round_id, self.task, self.device, self.limits)
+            move = probe_move(self.round_id, self.task, self.device, self.limits, self.results)
             if move is not None:
                 return move
         if self.task.begun is None:
-            ledger = learnt(tuple(self.state.lessons.values()), self.task.task.objective)
-            return facts.TaskBegun(
-                round=self.round_id, task=self.task.task.name, ledger=ledger, stored=self.baselines.fresh()
-            )
+            return self._begin()
         over: list[facts.RunFinished] = []
         for key in self.task.attempts:
             move = self._ended(key, over)
@@ -95,7 +106,21 @@ class TaskPlan:
             step = self.policy.next(view)
         except UnmatchedError as error:
             return self._incomparable(error)
-        return self._finish(view) if step is None else self._fact(step)
+        return self._finish(view) if step is None else self._fact(step, view)
+
+    def _begin(self) -> facts.TaskBegun:
+        """What is known is frozen; an equal task's runs are no news, and it begins as that one did."""
+        signature = self.results.signature()
+        earlier = self.results.beginning(signature)
+        where: dict[str, Any] = {"round": self.round_id, "task": self.task.task.name}
+        if earlier is not None:
+            return replace(earlier, **where, taken_from=f"{earlier.round}/{earlier.task}")
+        return facts.TaskBegun(
+            **where,
+            ledger=learnt(tuple(self.state.lessons.values()), self.task.task.objective),
+            stored=self.baselines.fresh(),
+            signature=signature,
+        )
 
     def _incomparable(self, error: UnmatchedError) -> facts.TaskParked:
         """Runs of one protocol that were scored differently: no policy can go on from there."""
@@ -114,7 +139,10 @@ class TaskPlan:
         match self._standing(key):
             case LowerBatch(run=run, bsz=bsz):
                 reason = f"out of memory at bsz={run.bsz} ({run.stage} {run.config} s{run.seed})"
-                return facts.TaskRebatched(round=self.round_id, task=key.task, bsz=bsz, reason=reason)
+                probe = self.task.probed.signature if self.task.probed is not None else ""
+                return facts.TaskRebatched(
+                    round=self.round_id, task=key.task, bsz=bsz, reason=reason, signature=probe
+                )
             case Park(run=run, remedy=remedy):
                 return parked(run, first_line(run.error), remedy)
             case Over(run=run):
@@ -134,8 +162,11 @@ class TaskPlan:
         return standing(self.task, counted, len(self.task.attempts.get(key, ())), self.limits)
 
     def _is_out_of_date(self, attempt: Attempt) -> bool:
-        """Whether it was taken from the baseline store, and a drift has been seen since."""
-        return attempt.finished is not None and self.state.baselines.is_forgotten(attempt.finished)
+        """Whether it was reused, and a drift has been seen since."""
+        run = attempt.finished
+        if run is None or run.cached_from is None:
+            return False
+        return self.state.baselines.is_forgotten(run) or self.results.is_from_before_a_drift(run)
 
     def _breaker(self, key: RunKey, run: facts.RunFinished) -> Move | None:
         """Park the task when the failure is not the variant's alone: it would fail every variant alike."""
@@ -155,7 +186,7 @@ class TaskPlan:
         reason = f"{last.config} and {run.config} failed alike: {first_line(run.error)}"
         return parked(run, reason, "mend what both have in common, then retry")
 
-    def _fact(self, step: Step) -> Move:
+    def _fact(self, step: Step, view: TaskView) -> Move:
         """The fact that a step of the policy becomes."""
         where: dict[str, Any] = {"round": self.round_id, "task": self.task.task.name}
         match step:
@@ -176,6 +207,7 @@ class TaskPlan:
                 )
             case Judge(config=config, verdict=verdict):
                 numbers = asdict(verdict)
+                numbers["warnings"] = (*verdict.warnings, *self.results.warnings(view, config))
                 return facts.VerdictReached(**where, config=config, verdict=numbers.pop("name"), **numbers)
 
     def _run(self, step: Run) -> Move:
@@ -184,7 +216,7 @@ class TaskPlan:
         match self._standing(key):
             case Again(attempt=attempt):
                 wanted = self._intended(key, step.slot, attempt)
-                return self.baselines.stored_end(wanted) or wanted
+                return self.baselines.stored_end(wanted) or self.results.earlier_end(wanted) or wanted
             case InFlight(attempt=in_flight):
                 return Wait(reason=f"running {in_flight.id}")
             case other:
@@ -206,6 +238,7 @@ class TaskPlan:
             run_dir=run_folder(key, attempt),
             keep_for_steps=steps_to_keep_for(self.task, key.stage, slot),
             continue_from=state_to_go_on_from(self.task, key, self.protocols),
+            drifts=self.state.baselines.drifts.get(protocol, 0),
         )
 
     def _decision(self, step: Decide) -> facts.VariantFact:
@@ -235,7 +268,8 @@ class TaskPlan:
         """The task's lesson for later rounds, and then its end."""
         source = f"{self.round_id}/{self.task.task.name}"
         lesson = self.policy.lesson(view)
-        if lesson.is_empty or self.state.lessons.get(source) == lesson:
+        # one that equals another's is of the same runs, bit for bit: a repeated seed is no evidence
+        if lesson.is_empty or lesson in self.state.lessons.values():
             return facts.TaskFinished(round=self.round_id, task=self.task.task.name)
         return facts.LessonLearnt(source=source, lesson=lesson)
 

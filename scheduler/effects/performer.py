@@ -22,6 +22,7 @@ from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.patience import Patience
 from scheduler.effects.reception import Reception
 from scheduler.effects.reporting import Reporting
+from scheduler.effects.stored_results import StoredResults
 from scheduler.effects.workers import Workers
 from scheduler.rounds.paths import HomePaths, RunPaths
 
@@ -47,6 +48,7 @@ Performable = (
     | act.DropStates
     | act.WriteReport
     | act.DiscardRequest
+    | act.FetchResult
 )
 
 
@@ -68,7 +70,9 @@ class Performer:
         books: Books,
         log: LauncherLog,
         patience: Patience,
+        results: StoredResults,
     ) -> None:
+        self._results = results
         self._home = home
         self._post = post
         self._threads = threads
@@ -111,6 +115,8 @@ class Performer:
                 for run_dir in run_dirs:
                     # Gone or not: nothing asks for it again, and the end of the task sweeps once more.
                     shutil.rmtree(self._home.round(round_id).run(run_dir).checkpoint, ignore_errors=True)
+            case act.FetchResult():
+                self._results.fetch(action)
             case act.WriteReport(round=round_id, is_live=is_live):
                 self._reporting.write(round_id, is_live=is_live)
             case _:

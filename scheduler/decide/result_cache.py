@@ -1,0 +1,206 @@
+"""Which runs of earlier rounds may stand in for new ones? A fold of facts, in memory little more than keys.
+
+Only where a run lies is known here; the run itself is read from the records of its round when it is wanted.
+A run that was itself reused is left out: its origin is here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from policies._stop_rules import OPTUNA_PREFIX, StopRules
+from policies.evidence import Outcome
+from scheduler.decide import facts
+from scheduler.decide.codec import from_record, to_fields
+from scheduler.decide.layers import Layers
+from scheduler.rounds.identity import digest
+from scheduler.rounds.round import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """What a task's results have in common: all that the choice among equal runs depends on."""
+
+    round: str
+    task: str
+    #: in which their values are told
+    metric: str
+    #: "ok", or "pruned" by a rule
+    status: Outcome
+    #: how often the protocol's baseline had drifted before they ran
+    drifts: int = 0
+    #: whether the scores of each of their evaluations were kept
+    has_scores: bool = False
+    #: digest of what a rule went by that ended them before their time; empty for whole ones
+    rules: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultCache:
+    """Where results lie, by content key; and with what tasks began, by their signature."""
+
+    shelves: Layers[tuple[Shelf, ...]] = field(default_factory=Layers)
+    probes: Layers[tuple[facts.TaskProbed, ...]] = field(default_factory=Layers)
+    beginnings: Layers[tuple[facts.TaskBegun, ...]] = field(default_factory=Layers)
+    #: (round, content key) a person wants to be reused no more; None stands for all of the round
+    forgotten: frozenset[tuple[str, str | None]] = frozenset()
+
+    def after(self, fact: facts.RoundFact, task: Task) -> Self:
+        """The cache after a fact of `task`; itself where the fact adds nothing."""
+        match fact:
+            case facts.RunFinished() if may_be_reused(fact, task):
+                rule = fact.stopped_by if fact.status == "pruned" else None
+                alone = _alone(_TheTask(task), fact.round, fact.task, fact.status, fact.drifts, rule)
+                known = self.shelves.get(fact.content_key) or ()
+                if alone[0] in known:
+                    return self
+                return replace(self, shelves=self.shelves.having({fact.content_key: known + alone}))
+            case facts.TaskProbed(signature=signature, taken_from=None) if signature:
+                return self._with_probe(fact)
+            case facts.TaskRebatched(signature=signature) if signature:
+                lowered = _lowered(fact, self.probes.get(signature) or ())
+                return self if lowered is None else self._with_probe(lowered)
+            case facts.TaskBegun(signature=signature, taken_from=None) if signature:
+                others = [b for b in self.beginnings.get(signature) or () if b.round != fact.round]
+                return replace(self, beginnings=self.beginnings.having({signature: (*others, fact)}))
+        return self
+
+    def forgetting(self, fact: facts.ResultsForgotten) -> Self:
+        """The cache without what a person wants to be forgotten."""
+        return replace(self, forgotten=self.forgotten | {(fact.round, fact.content_key)})
+
+    def find(self, content_key: str) -> tuple[Shelf, ...]:
+        """Every shelf on which the result lies."""
+        return tuple(
+            shelf
+            for shelf in self.shelves.get(content_key) or ()
+            if not self.is_forgotten(shelf.round) and (shelf.round, content_key) not in self.forgotten
+        )
+
+    def is_forgotten(self, round_id: str) -> bool:
+        """Whether nothing of the round is to be reused."""
+        return (round_id, None) in self.forgotten
+
+    def probed(self, signature: str) -> tuple[facts.TaskProbed, ...]:
+        """What probes of equal tasks found."""
+        return tuple(p for p in self.probes.get(signature) or () if not self.is_forgotten(p.round))
+
+    def begun(self, signature: str) -> tuple[facts.TaskBegun, ...]:
+        """With what equal tasks began."""
+        return tuple(b for b in self.beginnings.get(signature) or () if not self.is_forgotten(b.round))
+
+    def results(self) -> Iterator[tuple[str, Shelf]]:
+        """Every result that may be reused, by content key."""
+        for key in self.shelves.names():
+            yield from ((key, shelf) for shelf in self.find(key))
+
+    def part(self, round_id: str) -> dict[str, Any]:
+        """What the facts of one round have added, as a JSON object for `having`."""
+        keys: dict[Shelf, list[str]] = {}
+        for key, shelves in self.shelves.items():
+            for shelf in shelves:
+                if shelf.round == round_id:
+                    keys.setdefault(shelf, []).append(key)
+        begun = [each for _, known in self.beginnings.items() for each in known if each.round == round_id]
+        probed = [each for _, known in self.probes.items() for each in known if each.round == round_id]
+        return {
+            "shelves": [{**asdict(shelf), "keys": sorted(found)} for shelf, found in keys.items()],
+            "tasks": [to_fields(fact) for fact in (*begun, *probed)],
+        }
+
+    def having(self, part: Mapping[str, Any]) -> Self:
+        """The cache with what `part` gave of another one."""
+        found: dict[str, tuple[Shelf, ...]] = {}
+        for told in part["shelves"]:
+            alone = (Shelf(**{name: value for name, value in told.items() if name != "keys"}),)
+            for key in told["keys"]:
+                found[key] = (found.get(key) or self.shelves.get(key) or ()) + alone
+        made = replace(self, shelves=self.shelves.having(found))
+        for told in part["tasks"]:
+            match from_record(told):
+                case facts.TaskProbed() as probed:
+                    made = made._with_probe(probed)
+                case facts.TaskBegun(signature=signature) as begun:
+                    known = (*(made.beginnings.get(signature) or ()), begun)
+                    made = replace(made, beginnings=made.beginnings.having({signature: known}))
+        return made
+
+    def _with_probe(self, probed: facts.TaskProbed) -> Self:
+        others = [p for p in self.probes.get(probed.signature) or () if _task(p) != _task(probed)]
+        return replace(self, probes=self.probes.having({probed.signature: (*others, probed)}))
+
+
+def may_be_reused(run: facts.RunFinished, task: Task) -> bool:
+    """Whether a run of `task` may stand in for an equal one: it is whole, or ended by a rule."""
+    is_whole = run.status == "ok" and run.value is not None and math.isfinite(run.value)
+    was_stopped = run.status == "pruned" and run.stopped_by is not None
+    is_known = bool(run.content_key) and task.identity.is_complete
+    return (is_whole or was_stopped) and is_known and run.cached_from is None
+
+
+def needs_scores(task: Task) -> bool:
+    """Whether a rule of the task reads the scores of every evaluation in a run's folder."""
+    return StopRules.of(task.policy.options).needs_scores
+
+
+def rules_of(task: Task, *, ask_others: bool) -> str:
+    """Digest of what in-run rules go by, beside the run itself; with `ask_others`, all other runs."""
+    seen: dict[str, Any] = {
+        "policy": asdict(task.policy),
+        "objective": asdict(task.objective),
+        "baseline": task.baseline.config,
+        "seeds": task.seeds,
+    }
+    if ask_others:
+        seen["variants"] = [variant.config for variant in task.variants]
+    return digest(seen)
+
+
+class _TheTask:
+    """A task as a key: itself alone, since comparing its variants would take longer than all the rest."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _TheTask) and other.task is self.task
+
+    def __hash__(self) -> int:
+        return id(self.task)
+
+
+@functools.lru_cache(maxsize=256)
+def _alone(
+    the: _TheTask, round_id: str, task: str, status: Outcome, drifts: int, rule: str | None
+) -> tuple[Shelf]:
+    """The shelf; equal ones in a row are one object, so that a result takes little more than its key."""
+    asks_others = rule is not None and rule.startswith(OPTUNA_PREFIX)
+    shelf = Shelf(
+        round=round_id,
+        task=task,
+        metric=the.task.objective.metric,
+        status=status,
+        drifts=drifts,
+        has_scores=needs_scores(the.task),
+        rules="" if rule is None else rules_of(the.task, ask_others=asks_others),
+    )
+    return (shelf,)
+
+
+def _task(fact: facts.TaskProbed) -> tuple[str, str]:
+    return fact.round, fact.task
+
+
+def _lowered(fact: facts.TaskRebatched, known: tuple[facts.TaskProbed, ...]) -> facts.TaskProbed | None:
+    """What the probe should have found: a size that ran out of memory later does not fit."""
+    own = next((each for each in known if _task(each) == (fact.round, fact.task)), None)
+    found = own or (known[-1] if known else None)
+    if found is None:
+        return None
+    return replace(found, round=fact.round, task=fact.task, bsz=fact.bsz, reason=fact.reason)
