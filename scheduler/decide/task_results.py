@@ -13,7 +13,7 @@ from scheduler.decide.baseline_store import family_of, reused
 from scheduler.decide.failures import Limits
 from scheduler.decide.result_cache import Shelf, needs_scores, rules_of
 from scheduler.decide.state import State, TaskState
-from scheduler.rounds.identity import Device, RunKey, digest
+from scheduler.rounds.identity import Device, RunKey, content_key, digest
 from scheduler.rounds.round import BASELINE
 
 Origin = TypeVar("Origin", Shelf, facts.TaskProbed, facts.TaskBegun)
@@ -32,7 +32,7 @@ class TaskResults:
 
     def earlier_end(self, wanted: facts.RunIntended) -> facts.RunFinished | FetchResult | None:
         """The end of an equal run, or how to look it up; None where the run has to be made."""
-        shelf = self.shelf_of(wanted)
+        shelf = self.shelf_of(wanted.config, wanted.stage, wanted.seed)
         if shelf is None:
             return None
         found = self.state.live.fetched.get(wanted.content_key)
@@ -45,15 +45,17 @@ class TaskResults:
             needs_scores=self._needs_scores,
         )
 
-    def shelf_of(self, wanted: facts.RunIntended) -> Shelf | None:
+    def shelf_of(self, config: str, stage: str, seed: int) -> Shelf | None:
         """Where the newest equal run lies that may be reused; a whole one before one that was stopped."""
-        if not self._is_asked(wanted):
+        protocol = self.protocols[stage]
+        if not self._is_asked(config, protocol, seed):
             return None
-        live = self.state.live
+        key = content_key(protocol, self.task.task.variant(config).config, seed)
+        drifts, spoiled = self.state.baselines.drifts.get(protocol, 0), self.state.live.spoiled
         shelves = [
             shelf
-            for shelf in self.state.results.find(wanted.content_key)
-            if self._is_fit(shelf, wanted.drifts) and (shelf.round, wanted.content_key) not in live.spoiled
+            for shelf in self.state.results.find(key)
+            if self._is_fit(shelf, drifts) and (shelf.round, key) not in spoiled
         ]
         whole = [shelf for shelf in shelves if shelf.status == "ok"]
         return self._newest(whole or shelves)
@@ -121,15 +123,15 @@ class TaskResults:
     def _needs_scores(self) -> bool:
         return needs_scores(self.task.task)
 
-    def _is_asked(self, wanted: facts.RunIntended) -> bool:
+    def _is_asked(self, config: str, protocol: str, seed: int) -> bool:
         """Whether an earlier run counts. Of a stored baseline the store decides: a check may be due."""
         task = self.task.task
         if not task.identity.is_complete or not self.limits.reuse_results:
             return False
-        if wanted.config != BASELINE:
+        if config != BASELINE:
             return True
-        family = family_of(wanted.protocol, task.baseline.config, task.objective.metric)
-        return self.limits.reuse_baselines and self.state.baselines.find(family, wanted.seed) is None
+        family = family_of(protocol, task.baseline.config, task.objective.metric)
+        return self.limits.reuse_baselines and self.state.baselines.find(family, seed) is None
 
     def _is_fit(self, shelf: Shelf, drifts: int) -> bool:
         task = self.task.task
