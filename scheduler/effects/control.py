@@ -107,9 +107,13 @@ def _request(request_id: str, fields: dict[str, Any]) -> RequestMade:
         raise ValueError(f"its reason is not a text of at most {_MAX_REASON_LENGTH} characters")
     if verb in _VERBS_OF_A_ROUND and "round" not in fields:
         raise ValueError(f"{verb} needs a round")
-    key = fields.get("key")
-    if verb == _FORGET and key is None and "round" not in fields:
+    content_key = fields.get("key")
+    if verb == _FORGET and content_key is None and "round" not in fields:
         raise ValueError("forget needs a round or the content key of a result")
-    if key is not None and not (verb == _FORGET and isinstance(key, str) and _CONTENT_KEY.fullmatch(key)):
-        raise ValueError(f"its key {key!r} cannot be the content key of a result")
+    if content_key is not None and (verb != _FORGET or not _is_content_key(content_key)):
+        raise ValueError(f"its key {content_key!r} cannot be the content key of a result")
     return RequestMade(id=request_id, verb=verb, lessons=lessons, **fields)
+
+
+def _is_content_key(value: object) -> bool:
+    return isinstance(value, str) and _CONTENT_KEY.fullmatch(value) is not None
