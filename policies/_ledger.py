@@ -57,8 +57,10 @@ def lesson_of(
     where a task `only_measures`, nothing was selected, and slot 0 is a run like any other. A reused run is no
     new evidence: a variant's counts for nothing here, and a baseline's teaches no noise again.
     """
-    own_runs = {name: tuple(run for run in runs if not run.is_reused) for name, runs in task.variants.items()}
-    task = replace(task, variants=own_runs)
+    new_runs = {name: tuple(run for run in runs if not run.is_reused) for name, runs in task.variants.items()}
+    # a look does not wait for runs that are left out
+    failed = {*failed, *(name for name, runs in new_runs.items() if len(runs) < len(task.variants[name]))}
+    task = replace(task, variants=new_runs)
     now = progress(task, plan, failed) if plan is not None else None
     comparisons = now.comparisons if now is not None else {}
     confirmed = now.confirmed if now is not None else {}
