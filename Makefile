@@ -19,7 +19,7 @@ help:
 	@echo 'make lint    ruff check, ruff format --check'
 	@echo 'make types   mypy --strict on scheduler and policies'
 	@echo 'make bench   measure the figures of benchmarks/RESULTS.md'
-	@echo 'make bench-peers   install the peers that it compares with, into .venv-peers (4 GB)'
+	@echo 'make bench-peers   install the peers that it compares with, into .venv-peers (2.5 GB)'
 	@echo 'make clean   remove .venv and caches; queue/, results/ and .demo/ stay'
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -51,6 +51,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/status_latency.py
 	$(BIN)/python benchmarks/handover.py
 	$(BIN)/python benchmarks/cached_round.py
+	$(BIN)/python benchmarks/demo_round.py
 	$(BIN)/python benchmarks/idle_daemon.py
 	$(BIN)/python benchmarks/policies/simulate.py
 	$(BIN)/python benchmarks/peers/compare.py --write

@@ -25,7 +25,7 @@ from scheduler.effects.advice import Advice
 from scheduler.effects.books import Books
 from scheduler.effects.clock import Deadlines, RealClock
 from scheduler.effects.environment import worker_environment
-from scheduler.effects.files import is_network_filesystem, sweep_leftovers
+from scheduler.effects.files import available_memory_mib, is_network_filesystem, sweep_leftovers
 from scheduler.effects.folder_watch import watch
 from scheduler.effects.gpu import Gpu, cpu_device
 from scheduler.effects.gpu_watch import GpuWatch
@@ -176,7 +176,7 @@ class Daemon:
         self._performer = Performer(
             home,
             post=self.post,
-            threads=settings.threads,
+            settings=settings,
             workers=self._workers,
             gpu=self._gpu,
             advice=self._advice,
@@ -248,7 +248,8 @@ class Daemon:
         for _, _, attempt in open_attempts(self._state):
             started = attempt.started
             if started is not None and started.boot_id == this_boot:
-                self._workers.end_orphan(started.pid, started.start_time, attempt.id)
+                made_for = started.made_for or attempt.id
+                self._workers.end_orphan(started.pid, started.start_time, made_for)
 
     def _finish_moves(self) -> None:
         """A crash may have come between the end of a round and the move of its file, or its report."""
@@ -333,35 +334,60 @@ class Daemon:
             self.post(item)
 
     def _handle(self, event: inputs.Input) -> None:
-        if self._gpu is not None and isinstance(event, inputs.RunResult):
-            event = replace(event, result={**event.result, **self._gpu.run_ended(event.attempt_id)})
+        if isinstance(event, inputs.RunResult):
+            event = self._measured(event)
         self._state, actions = step(self._state, event, self._limits)
         self._perform(actions)
 
+    def _measured(self, event: inputs.RunResult) -> inputs.RunResult:
+        """With what the device saw of the run, and the memory that is free beside it."""
+        if self._gpu is None:
+            return replace(event, free_memory_mib=available_memory_mib())
+        seen = self._gpu.run_ended(event.attempt_id)
+        return replace(event, result={**event.result, **seen}, free_memory_mib=self._gpu.free_memory_mib())
+
     def _perform(self, actions: tuple[act.Action, ...]) -> None:
-        """Perform the actions in order; what follows from a recorded fact comes before the rest."""
+        """Record all there is to record, with what follows from it; once that is durable, do the rest.
+
+        One fsync serves a run's end, the decisions that it leads to, and the next run's start.
+        """
         todo = deque(actions)
+        told: list[str] = []
+        effects: list[act.Effect | act.Exit] = []
         while todo:
             match todo.popleft():
                 case act.Record(fact=fact):
+                    told += self._lines(fact)
                     todo.extendleft(reversed(self._record(fact)))
-                case act.Exit(reason=reason):
-                    self._stop(reason)
-                case action:
+                case act.KeepSpec() as action:  # it makes the file of the record that follows
                     self._performer.perform(action, self._state)
+                case action:
+                    effects.append(action)
+        self._books.sync()
+        for line in told:
+            self._log.line(line)
+        for effect in effects:
+            self._act(effect)
 
     def _record(self, fact: facts.Fact) -> tuple[act.Action, ...]:
-        """Make a fact durable, then let it count; returns what follows from it."""
+        """Write a fact down and let it count; returns what follows from it."""
         self._books.write(fact)
-        line = line_for(fact, self._state)
-        if line is not None:
-            self._log.line(line)
-        for warning in warning_lines(fact):
-            self._log.line(warning)
         self._state, actions = step(self._state, fact, self._limits)
         return actions
+
+    def _lines(self, fact: facts.Fact) -> list[str]:
+        """What launcher.log says of a fact that is about to be recorded."""
+        line = line_for(fact, self._state)
+        return [*([] if line is None else [line]), *warning_lines(fact)]
+
+    def _act(self, effect: act.Effect | act.Exit) -> None:
+        if isinstance(effect, act.Exit):
+            self._stop(effect.reason)
+        else:
+            self._performer.perform(effect, self._state)
 
     def _stop(self, reason: str) -> None:
         self._exit = reason
         self._books.write(facts.DaemonStopped(reason=reason))
+        self._books.sync()
         self._log.line(f"STOP {reason}")

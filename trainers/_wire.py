@@ -2,7 +2,8 @@
 
 Every message has a `type`. To the worker:
     prepare   mode "train" or "probe", home, trainer, config (the trainer's whole Config), context (the fields
-              of `Context` but run_dir), expect {source, data, versions} or null; to train: metric, the
+              of `Context` but run_dir), expect {source, data, versions} or null, context_ahead, whether the
+              GPU's context is opened before `go`; to train: metric, the
               objective's, and keep_scores, whether the scores of every evaluation are wanted in the run's
               folder; where a longer run may follow, keep_for_steps, its max_steps, and keep_on_disk, whether
               the state to go on from is written into checkpoint/ in the run's folder (as a rule) or only

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -95,6 +96,8 @@ class Worker:
             failure = failure_of(error, self._output.tail())
             self._say({"type": "failed", "failure": failure.to_json()})
             return
+        if message.get("context_ahead"):
+            _open_context(assignment.context.device)
         del held  # a run that goes on has its own copy, and any other has no use for it
         self._say(
             {
@@ -237,6 +240,18 @@ class Worker:
         self._is_leaving = True
         _processes.kill_all(lambda: _processes.descendants(os.getpid()), wait_seconds=1.0)
         os._exit(status)
+
+
+def _open_context(device: str) -> None:
+    """What the first use of a GPU takes, taken now; an error comes again where the run meets it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith("cuda"):
+        return
+    try:
+        torch.zeros(1, device=device)
+        torch.cuda.synchronize()
+    except RuntimeError:
+        traceback.print_exc()
 
 
 def work(in_fd: int, out_fd: int) -> NoReturn:

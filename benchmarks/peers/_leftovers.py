@@ -29,6 +29,7 @@ class Look:
     processes: int
     #: of all its processes; a page that several share is counted once, in parts
     memory_mib: float
+    threads: int
     open_files: int
     #: names in /dev/shm, those of other programs included
     shared_segments: tuple[str, ...]
@@ -97,6 +98,7 @@ def _look(mark: str) -> Look:
     return Look(
         processes=len(processes),
         memory_mib=sum(map(_memory_bytes, processes)) / 2**20,
+        threads=sum(_if_alive(process.num_threads) or 0 for process in processes),
         open_files=sum(_if_alive(process.num_fds) or 0 for process in processes),
         shared_segments=shared_segments(),
         known=tuple((process.pid, _if_alive(process.create_time) or 0.0) for process in processes),

@@ -109,6 +109,7 @@ def memories(ways: Sequence[Way], measured: Sequence[Measured]) -> str:
                     f"{before['memory_mib']:.0f} MiB, {after['memory_mib']:.0f} MiB",
                     f"{after['memory_mib'] - before['memory_mib']:+.0f} MiB",
                     f"{before['processes']}, {after['processes']}",
+                    f"{before['threads']}, {after['threads']}",
                     f"{before['open_files']}, {after['open_files']}",
                     f"{left.processes_left}, {len(left.segments_left)}",
                 )
@@ -119,6 +120,7 @@ def memories(ways: Sequence[Way], measured: Sequence[Measured]) -> str:
         "Memory before, after",
         "Left in memory",
         "Processes before, after",
+        "Threads before, after",
         "Open files before, after",
         "Processes, /dev/shm segments once ended",
     )
@@ -139,6 +141,9 @@ def demands(measured: Sequence[Measured]) -> tuple[str, bool]:
             left = done.leftovers
             count = left.processes_left + len(left.segments_left)
             rows.append(("processes and segments left behind", "0", str(count), count == 0))
+            for what in ("processes", "threads", "open_files"):
+                more = left.after[what] - left.before[what]
+                rows.append((f"{what.replace('_', ' ')} more than before", "0", str(more), more <= 0))
     told = [
         (what, demand, figure if is_met else f"{figure} (missed)") for what, demand, figure, is_met in rows
     ]

@@ -39,6 +39,21 @@ class PrepareAhead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContinueWorker:
+    """Have the worker of an attempt that has ended prepare the run that goes on from it."""
+
+    attempt_id: str
+    start: StartWorker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HurryWorker:
+    """A worker that was made ahead of its time is wanted now: it no longer has to stand back for others."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGate:
     """Let a prepared worker train. Only after its RunStarted is on disk."""
 
@@ -180,10 +195,12 @@ class Exit:
     reason: str
 
 
-Action = (
-    Record
-    | StartWorker
+#: what the daemon does once everything is recorded
+Effect = (
+    StartWorker
     | PrepareAhead
+    | ContinueWorker
+    | HurryWorker
     | OpenGate
     | ReleaseWorker
     | EndWorker
@@ -191,7 +208,6 @@ Action = (
     | AskAdvice
     | SetDeadline
     | CancelDeadlines
-    | KeepSpec
     | RejectSpec
     | MoveSpec
     | CloseRecords
@@ -200,5 +216,5 @@ Action = (
     | WriteReport
     | DiscardRequest
     | FetchResult
-    | Exit
 )
+Action = Record | KeepSpec | Effect | Exit

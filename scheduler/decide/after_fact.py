@@ -12,7 +12,8 @@ from scheduler.decide.actions import Action
 from scheduler.decide.continuation import states_of_no_use
 from scheduler.decide.failures import Limits, backoff_seconds
 from scheduler.decide.inputs import DeadlineKind
-from scheduler.decide.state import PROBE_STAGE, Spare, State, open_attempt
+from scheduler.decide.room import has_room
+from scheduler.decide.state import PROBE_STAGE, State, open_attempt
 from scheduler.rounds.round import Task
 
 #: what a worker that has finished may take to exit
@@ -38,10 +39,12 @@ def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> t
             return (act.MoveSpec(round=fact.round, file=fact.file, to="active"),)
         case facts.RunIntended():
             return (
-                *_make_worker(before.live.spare, state, fact),
+                *_make_worker(before, state, fact),
                 deadline(fact.attempt_id, "heartbeat", limits.heartbeat_timeout_seconds),
                 deadline(fact.attempt_id, "prepare", limits.prepare_timeout_seconds),
             )
+        case facts.GpuCleared():
+            return start_if_free(state)
         case facts.RunStarted():
             return _open_gate(state, fact, limits)
         case facts.StopDecided(is_audit=False):
@@ -66,24 +69,31 @@ def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> t
     return ()
 
 
-def _make_worker(spare: Spare | None, state: State, fact: facts.RunIntended) -> tuple[Action, ...]:
-    """The prepared worker where the prediction was right; else a new one, once the name is free."""
+def _make_worker(before: State, state: State, fact: facts.RunIntended) -> tuple[Action, ...]:
+    """The prepared worker where the prediction was right, or the one that has done the run before; else a new
+    one, once the name is free.
+    """
+    spare = before.live.spare
+    if state.live.workers[fact.attempt_id].made_for is not None:
+        # What is prepared ahead may well follow after this one.
+        [holder] = before.live.workers.keys() - state.live.workers.keys()
+        return (act.ContinueWorker(attempt_id=holder, start=start(state, fact)),)
     if spare is None:
         return (start(state, fact),)
     if state.live.spare is None:  # it was taken for this run
-        return start_if_free(state)
+        return (act.HurryWorker(attempt_id=fact.attempt_id), *start_if_free(state))
     release = () if spare.is_leaving else (act.ReleaseWorker(attempt_id=spare.attempt_id),)
     # A spare of the same name, for a run that changed meanwhile, has to be gone before.
     return release if spare.attempt_id == fact.attempt_id else (*release, start(state, fact))
 
 
 def start_if_free(state: State) -> tuple[Action, ...]:
-    """Record the start of a prepared worker, once no other process of ours is on its device."""
-    workers = state.live.workers.values()
-    for worker in workers:
+    """Record the start of a prepared worker, once there is room for it on its device."""
+    for worker in state.live.workers.values():
         attempt = open_attempt(state, worker.attempt_id)
-        is_alone = all(other.device != worker.device for other in workers if other is not worker)
-        if worker.prepared is None or attempt is None or attempt.started is not None or not is_alone:
+        if worker.prepared is None or attempt is None or attempt.started is not None:
+            continue
+        if worker.device in state.dirty or not has_room(state, attempt.intended):
             continue
         if state.live.stopping is not None or not state.rounds[attempt.intended.round].is_open:
             continue  # it is being ended
@@ -96,6 +106,7 @@ def start_if_free(state: State) -> tuple[Action, ...]:
             start_time=worker.prepared.start_time,
             boot_id=worker.prepared.boot_id,
             is_prepared_ahead=worker.is_prepared_ahead,
+            made_for=worker.made_for,
         )
         return (act.Record(fact=started),)
     return ()
@@ -128,11 +139,7 @@ def _open_gate(state: State, started: facts.RunStarted, limits: Limits) -> tuple
 def _after_run(state: State, run: facts.RunFinished, limits: Limits) -> tuple[Action, ...]:
     actions: tuple[Action, ...] = ()
     if run.attempt_id in state.live.workers:
-        actions = (
-            act.CancelDeadlines(attempt_id=run.attempt_id),
-            act.ReleaseWorker(attempt_id=run.attempt_id),
-            deadline(run.attempt_id, "exit", EXIT_SECONDS),
-        )
+        actions = (act.CancelDeadlines(attempt_id=run.attempt_id),)
     if run.error is not None:
         actions += (act.KeepError(run=run),)
     if run.failure_class == "network":
@@ -143,6 +150,11 @@ def _after_run(state: State, run: facts.RunFinished, limits: Limits) -> tuple[Ac
     if run.stage != PROBE_STAGE:
         actions += (act.WriteReport(round=run.round, is_live=True),)
     return actions
+
+
+def release(attempt_id: str) -> tuple[Action, ...]:
+    """Tell a worker that has done its run to go, and see that it does."""
+    return (act.ReleaseWorker(attempt_id=attempt_id), deadline(attempt_id, "exit", EXIT_SECONDS))
 
 
 def deadline(attempt_id: str, kind: DeadlineKind, seconds: float) -> act.SetDeadline:

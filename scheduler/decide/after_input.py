@@ -70,7 +70,8 @@ def after_worker(before: State, state: State, event: inputs.WorkerEnded) -> tupl
 def _after_spare(state: State, event: inputs.WorkerEnded) -> tuple[Action, ...]:
     """A spare leaves nothing behind; a run that waited for its name gets a worker of its own."""
     attempt = open_attempt(state, event.attempt_id)
-    return () if attempt is None else (start(state, attempt.intended),)
+    forget = act.CancelDeadlines(attempt_id=event.attempt_id)
+    return (forget,) if attempt is None else (start(state, attempt.intended),)
 
 
 def _why_dirty(event: inputs.WorkerEnded) -> str | None:
@@ -81,6 +82,8 @@ def _why_dirty(event: inputs.WorkerEnded) -> str | None:
 
 
 def _after_deadline(state: State, event: inputs.DeadlinePassed) -> tuple[Action, ...]:
+    if event.kind == "hurry":
+        return (act.HurryWorker(attempt_id=event.attempt_id),) if is_spare(state, event.attempt_id) else ()
     if event.attempt_id not in state.live.workers:
         return ()
     match event.kind:

@@ -153,6 +153,8 @@ class RunStarted(AttemptFact):
     boot_id: str
     #: the worker had been prepared while another run trained
     is_prepared_ahead: bool = False
+    #: the attempt that its process was made for, where it has served another one before
+    made_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from policies._ledger import Lesson
 from scheduler.decide.facts import Fact, RunFinished
 
-DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "exit", "backoff"]
+DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "exit", "backoff", "hurry"]
 #: why the daemon ended a worker; "leftover": it had finished its run and did not go
 EndedBy = Literal["time_budget", "hung", "cancelled", "shutdown", "leftover"]
 
@@ -73,7 +73,7 @@ class DeadlinePassed:
     attempt_id: str
     #: "prepare": it should have reached its gate; "time_budget": it should have ended the run itself;
     #: "heartbeat": nothing was heard; "exit": it had finished and should have gone; "backoff": a task may
-    #: try again
+    #: try again; "hurry": what is prepared ahead may be wanted soon
     kind: DeadlineKind
 
 
@@ -83,6 +83,8 @@ class RunResult:
 
     attempt_id: str
     result: Mapping[str, Any]
+    #: on its device, while its process still holds what it took; None where nobody can tell
+    free_memory_mib: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from scheduler.decide import facts
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Move, Wait
+from scheduler.decide.room import has_room
 from scheduler.decide.state import RoundState, State
 from scheduler.decide.task_plan import TaskPlan
 
@@ -54,7 +55,7 @@ def _round_move(state: State, current: RoundState, limits: Limits) -> Move:
             continue
         move = TaskPlan.of(state, current, task, limits).next_move()
         if isinstance(move, facts.RunIntended):
-            wait = why_no_start(state, move.device)
+            wait = why_no_start(state, move)
             return move if wait is None else Wait(reason=wait, needs_device=True)
         return replace(move, needs_device=True) if isinstance(move, Wait) else move
     if waits:
@@ -75,18 +76,18 @@ def _cancelled_round_move(current: RoundState) -> Move:
     return facts.RoundFinished(round=current.round.id, outcome="cancelled")
 
 
-def why_no_start(state: State, device: str | None = None) -> str | None:
-    """Why no run may start on `device` now, or on any when none is named; None when one may."""
+def why_no_start(state: State, run: facts.RunIntended | None = None) -> str | None:
+    """Why `run` may not start now, or any run when none is named; None when it may."""
     if state.live.stopping is not None:
         return f"the daemon is stopping: {state.live.stopping}"
     if state.draining is not None:
         return f"draining: {state.draining}"
     if state.paused is not None:
         return f"paused: {state.paused}"
-    if device is not None and device in state.dirty:
-        return f"{device} is dirty: {state.dirty[device]}"
+    if run is not None and run.device in state.dirty:
+        return f"{run.device} is dirty: {state.dirty[run.device]}"
     if state.live.waits:
         return "; ".join(state.live.waits.values())
-    if any(worker.device == device for worker in state.live.workers.values()):
+    if run is not None and not has_room(state, run):
         return "the previous run's process is ending"
     return None

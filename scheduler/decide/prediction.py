@@ -19,6 +19,8 @@ MOST_DECISIONS = 200
 TELLING_SHARE = 0.5
 #: how far from the baseline a run may end for all that is known beforehand, in min_effects
 FAR = 20.0
+#: where nothing tells how long the run in flight will take
+STAND_BACK_SECONDS = 5.0
 
 
 def predicted_run(state: State, limits: Limits) -> facts.RunIntended | FetchResult | None:
@@ -53,6 +55,17 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | FetchResu
 
 def _without_workers(live: Live) -> Live:
     return Live(waits=live.waits, fetched=live.fetched, spoiled=live.spoiled, is_recovered=True)
+
+
+def seconds_to_stand_back(state: State) -> float:
+    """How long what is prepared ahead leaves the processor to others: half the time of the run in flight, as
+    far as a run of the baseline tells. On a busy machine it would else never be ready.
+    """
+    flight = next(iter(open_attempts(state)), None)
+    reference = None if flight is None else _reference(flight[1], flight[2].intended)
+    if reference is None or reference.train_seconds is None:
+        return STAND_BACK_SECONDS
+    return reference.train_seconds / 2
 
 
 def _goes_on(run: facts.RunIntended, following: facts.RunIntended) -> bool:

@@ -60,6 +60,8 @@ class TaskState:
     #: attempts that no longer count, because a person asked for another try
     forgiven: frozenset[str] = frozenset()
     is_finished: bool = False
+    #: most that a run of it held on its device, or in the machine's memory; None before one has told
+    peak_memory_mib: float | None = None
 
     @property
     def bsz(self) -> int | None:
@@ -126,8 +128,16 @@ class Worker:
     prepared: inputs.WorkerPrepared | None = None
     #: it was made for a predicted run, before this one was intended
     is_prepared_ahead: bool = False
-    #: the run's end is recorded; the process still has to go
+    #: the attempt that its process was made for, where it has served another one before
+    made_for: str | None = None
+    #: the run's end is recorded; the process goes on to a longer run, or has to go
     is_done: bool = False
+    #: it was told to go
+    is_leaving: bool = False
+    #: "<round>/<run folder>" of the state that a longer run may take from its memory
+    holds: str | None = None
+    #: free on its device beside what it held when its run had ended well; None where nobody can tell
+    free_memory_mib: float | None = None
     #: evaluations heard, in order
     evaluations: tuple[inputs.RunEvaluated, ...] = ()
 
@@ -299,7 +309,9 @@ def _fold_task(task: TaskState, fact: facts.RoundFact) -> TaskState:
         case facts.RunIntended():
             attempts = (*task.attempts.get(fact.key, ()), Attempt(intended=fact))
             return replace(task, attempts={**task.attempts, fact.key: attempts})
-        case facts.RunStarted() | facts.StopDecided() | facts.RunFinished():
+        case facts.RunFinished():
+            return _with_attempt(replace(task, peak_memory_mib=_peak(task, fact)), fact)
+        case facts.RunStarted() | facts.StopDecided():
             return _with_attempt(task, fact)
         case facts.TaskProbed():
             return replace(task, probed=fact)
@@ -324,6 +336,12 @@ def _fold_task(task: TaskState, fact: facts.RoundFact) -> TaskState:
             return replace(task, is_finished=True)
         case _:
             raise ValueError(f"{type(fact).__name__} is no fact of a task")
+
+
+def _peak(task: TaskState, run: facts.RunFinished) -> float | None:
+    """A probe tries what may not fit, and tells nothing of what runs take."""
+    told = run.peak_memory_mib if run.stage != PROBE_STAGE and run.cached_from is None else None
+    return max((mib for mib in (task.peak_memory_mib, told) if mib is not None), default=None)
 
 
 def _retried(task: TaskState) -> TaskState:

@@ -11,12 +11,13 @@ from dataclasses import replace
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
-from scheduler.decide.after_fact import after_fact, start
+from scheduler.decide.after_fact import after_fact, deadline, release, start
 from scheduler.decide.after_input import after_input, after_worker
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
-from scheduler.decide.prediction import predicted_run
+from scheduler.decide.prediction import predicted_run, seconds_to_stand_back
+from scheduler.decide.room import holder
 from scheduler.decide.state import (
     Live,
     Spare,
@@ -49,6 +50,8 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
     if not any(isinstance(action, act.Record | act.Exit) for action in actions):
         actions += _due(state, limits)
     actions += _ahead(state, event, limits)
+    if state.live.fetching is None and not any(isinstance(a, act.Record | act.FetchResult) for a in actions):
+        actions += _releases(state)  # what is decided is decided: no run goes on in those any more
     return _live_after_actions(state, actions), actions
 
 
@@ -82,13 +85,20 @@ def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, .
     if predicted is None or (spare is not None and spare.intended == predicted):
         return ()
     if spare is None:
-        return (act.PrepareAhead(start=start(state, predicted)),)
+        hurry = deadline(predicted.attempt_id, "hurry", seconds_to_stand_back(state))
+        return (act.PrepareAhead(start=start(state, predicted)), hurry)
     return () if spare.is_leaving else (act.ReleaseWorker(attempt_id=spare.attempt_id),)
 
 
+def _releases(state: State) -> tuple[Action, ...]:
+    """Let go of workers that have done their run."""
+    done = (worker for worker in state.live.workers.values() if worker.is_done and not worker.is_leaving)
+    return tuple(action for worker in done for action in release(worker.attempt_id))
+
+
 def _live_after_actions(state: State, actions: tuple[Action, ...]) -> State:
-    """The spare as the actions leave it, made or told to go; and what is being looked up."""
-    spare, fetching = state.live.spare, state.live.fetching
+    """Spare and workers as the actions leave them, made or told to go; and what is being looked up."""
+    spare, workers, fetching = state.live.spare, dict(state.live.workers), state.live.fetching
     for action in actions:
         match action:
             case act.FetchResult():
@@ -97,9 +107,12 @@ def _live_after_actions(state: State, actions: tuple[Action, ...]) -> State:
                 spare = Spare(intended=started.intended)
             case act.ReleaseWorker(attempt_id=attempt_id) if spare and spare.attempt_id == attempt_id:
                 spare = replace(spare, is_leaving=True)
-    if spare is state.live.spare and fetching is state.live.fetching:
+            case act.ReleaseWorker(attempt_id=attempt_id) if attempt_id in workers:
+                workers[attempt_id] = replace(workers[attempt_id], is_leaving=True)
+    is_looking_up = fetching is not state.live.fetching
+    if spare is state.live.spare and workers == state.live.workers and not is_looking_up:
         return state
-    return replace(state, live=replace(state.live, spare=spare, fetching=fetching))
+    return replace(state, live=replace(state.live, spare=spare, workers=workers, fetching=fetching))
 
 
 def why_nothing_runs(state: State, limits: Limits) -> str | None:
@@ -129,19 +142,26 @@ def _live_after(state: State, fact: facts.Fact) -> State:
 
 
 def _live_after_intent(state: State, fact: facts.RunIntended) -> State:
-    """The spare becomes the run's worker when it was made for exactly this run."""
+    """The spare becomes the run's worker when it was made for exactly this run; else the worker that still
+    holds the state to go on from.
+    """
     spare = state.live.spare
     worker = Worker(attempt_id=fact.attempt_id, device=fact.device)
     if spare is not None and spare.intended == fact and not spare.is_leaving:
         worker = replace(worker, prepared=spare.prepared, is_prepared_ahead=True)
         state = replace(state, live=replace(state.live, spare=None))
+    elif (before := holder(state, fact)) is not None:
+        worker = replace(worker, made_for=before.made_for or before.attempt_id)
+        others = {id_: other for id_, other in state.live.workers.items() if other is not before}
+        state = replace(state, live=replace(state.live, workers=others))
     return _with_worker(state, worker)
 
 
 def _live_after_run(state: State, run: facts.RunFinished) -> State:
     if run.attempt_id in state.live.workers:
         worker = state.live.workers[run.attempt_id]
-        state = _with_worker(state, replace(worker, is_done=True))
+        holds = f"{run.round}/{run.run_dir}" if run.status == "ok" and run.kept_step is not None else None
+        state = _with_worker(state, replace(worker, is_done=True, holds=holds))
     if run.content_key in state.live.fetched:
         fetched = {key: found for key, found in state.live.fetched.items() if key != run.content_key}
         state = replace(state, live=replace(state.live, fetched=fetched))
@@ -163,6 +183,9 @@ def _live_after_input(state: State, event: inputs.Input) -> State:
         case inputs.RunEvaluated() if event.attempt_id in live.workers:
             worker = live.workers[event.attempt_id]
             return _with_worker(state, replace(worker, evaluations=(*worker.evaluations, event)))
+        case inputs.RunResult() if event.attempt_id in live.workers and event.result["status"] != "failed":
+            worker = live.workers[event.attempt_id]
+            return _with_worker(state, replace(worker, free_memory_mib=event.free_memory_mib))
         case inputs.WorkerEnded():
             workers = {k: v for k, v in live.workers.items() if k != event.attempt_id}
             ended = replace(live, workers=workers)

@@ -8,12 +8,13 @@ from typing import Any
 from policies._stop_rules import StopRules
 from scheduler.decide.actions import StartWorker
 from scheduler.rounds.paths import HomePaths
+from scheduler.rounds.settings import Settings
 
 #: a worker sees its one GPU under this name, whatever its number on the machine
 VISIBLE_GPU = "cuda:0"
 
 
-def prepare_message(action: StartWorker, home: HomePaths, threads: int) -> dict[str, Any]:
+def prepare_message(action: StartWorker, home: HomePaths, settings: Settings) -> dict[str, Any]:
     """The assignment of a run or a probe."""
     intended, task = action.intended, action.task
     message: dict[str, Any] = {
@@ -27,7 +28,7 @@ def prepare_message(action: StartWorker, home: HomePaths, threads: int) -> dict[
             **intended.budget,
             "bsz": intended.bsz,
             "device": "cpu" if intended.device == "cpu" else VISIBLE_GPU,
-            "threads": threads,
+            "threads": settings.threads,
             "cache_dir": str(home.cache),
         },
         "expect": {
@@ -37,6 +38,7 @@ def prepare_message(action: StartWorker, home: HomePaths, threads: int) -> dict[
             "versions": dict(task.identity.versions),
         },
         "metric": task.objective.metric,
+        "context_ahead": settings.context_ahead,
         "keep_scores": StopRules.of(task.policy.options).needs_scores,
     }
     message["keep_for_steps"] = intended.keep_for_steps

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from scheduler.decide.codec import to_fields
 from scheduler.decide.facts import Fact, LedgerFact, RoundAccepted, RoundFact, RoundFinished
 from scheduler.effects.patience import Patience
@@ -15,7 +18,7 @@ NOTED_FIELDS = ("round", "file", "sha256", "outcome")
 
 
 class Books:
-    """Every file of records that is open. A fact that was written is on the disk."""
+    """Every file of records that is open. Facts become durable in the order in which they were written."""
 
     def __init__(
         self,
@@ -31,21 +34,35 @@ class Books:
         self._ledger = ledger
         self._rounds = rounds
         self._patience = patience
+        #: the file with facts that may not be durable yet; there is never a second one
+        self._unsynced: Journal | None = None
 
     def open_round(self, round_id: str, records: Journal) -> None:
         """Take over the empty records of a round that is about to be accepted."""
         self._rounds[round_id] = records
 
     def write(self, fact: Fact) -> None:
-        """Make the fact durable, however long the disk is full: nothing may go on that is not recorded.
+        """Write the fact down, however long the disk is full. It counts for others after the next `sync`.
 
         Raises RecordsWriteError when the disk is full and the daemon may not wait, or an fsync failed.
         """
-        self._patience.on_full_disk(lambda: self._file_of(fact).append(to_fields(fact)))
+        self._write(self._file_of(fact), to_fields(fact))
         note = NOTES.get(type(fact))
         if note is not None and isinstance(fact, RoundFact):
             told = {name: value for name, value in to_fields(fact).items() if name in NOTED_FIELDS}
-            self._patience.on_full_disk(lambda: self._journal.append({"event": note, **told}))
+            self._write(self._journal, {"event": note, **told})
+
+    def sync(self) -> None:
+        """Make durable what was written. Raises RecordsWriteError when that fails."""
+        if self._unsynced is not None:
+            self._unsynced.sync()
+            self._unsynced = None
+
+    def _write(self, file: Journal, fields: Mapping[str, Any]) -> None:
+        if self._unsynced is not file:
+            self.sync()  # or a crash of the machine might keep the later fact and lose the earlier one
+        self._patience.on_full_disk(lambda: file.write(fields))
+        self._unsynced = file
 
     def close_round(self, round_id: str) -> None:
         """Let go of a finished round's file. A person's retry opens it again."""

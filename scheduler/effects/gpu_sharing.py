@@ -73,6 +73,30 @@ def wait_reason(
     )
 
 
+def kept_memory(reading: GpuReading, idle_memory_mib: float | None) -> str | None:
+    """What a process that is gone left in use, in words; None when nothing, or when nobody can tell.
+
+    The next run may be computing by now: what it holds, as far as the driver tells, is its own.
+    """
+    held = [process.memory_mib for process in reading.processes or ()]
+    if reading.memory_used_mib is None or idle_memory_mib is None or None in held:
+        return None
+    unowned_mib = reading.memory_used_mib - sum(mib for mib in held if mib is not None)
+    if unowned_mib <= idle_memory_mib + MEMORY_SLACK_MIB:
+        return None
+    return (
+        f"GPU memory: {unowned_mib:.0f} MiB are in use by no process that can be seen, where "
+        f"{idle_memory_mib:.0f} MiB are normal; waiting for it to be freed"
+    )
+
+
+def free_memory_mib(reading: GpuReading) -> float | None:
+    """Memory that nobody uses; None where the device does not tell."""
+    if reading.memory_total_mib is None or reading.memory_used_mib is None:
+        return None
+    return reading.memory_total_mib - reading.memory_used_mib
+
+
 def _described(process: GpuProcess) -> str:
     memory = "" if process.memory_mib is None else f", {process.memory_mib:.0f} MiB"
     return f"{process.name} (pid {process.pid}{memory})"

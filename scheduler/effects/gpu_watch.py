@@ -5,11 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from scheduler.decide.inputs import GateChanged, WorkerEnded
 from scheduler.effects.gpu import Gpu, GpuLostError
-from scheduler.effects.gpu_sharing import GpuReading, foreign, idle_memory_mib, wait_reason
+from scheduler.effects.gpu_sharing import (
+    GpuReading,
+    foreign,
+    free_memory_mib,
+    idle_memory_mib,
+    kept_memory,
+    wait_reason,
+)
 from scheduler.effects.meter import Meter
 
 PERIOD_SECONDS = 2.0
@@ -30,6 +38,9 @@ class GpuWatch:
         self._stopped = threading.Event()
         #: memory in use before any run of ours; None until it was read while nothing else ran
         self._idle_mib: float | None = None
+        #: attempts that have ended and whose memory has not come back yet
+        self._leaving: set[str] = set()
+        self._leaving_lock = threading.Lock()
         self.latest: GpuReading | None = None
 
     def start(self) -> None:
@@ -41,13 +52,27 @@ class GpuWatch:
         self._stopped.set()
 
     def run_began(self, attempt_id: str) -> None:
-        self._meter.start(attempt_id, idle_memory_mib=self._idle_mib or 0.0)
+        with self._leaving_lock:
+            is_shared = bool(self._leaving)
+            self._meter.start(attempt_id, idle_memory_mib=self._idle_mib or 0.0, is_shared=is_shared)
 
     def run_ended(self, attempt_id: str) -> dict[str, float]:
         """What the device itself saw of the run: peak_memory_mib and energy_joule, where it can tell."""
+        with self._leaving_lock:
+            self._leaving.add(attempt_id)
         usage = self._meter.stop(attempt_id)
         fields = {"peak_memory_mib": usage.peak_memory_mib, "energy_joule": usage.energy_joule}
         return {name: value for name, value in fields.items() if value is not None}
+
+    def run_continues(self, attempt_id: str) -> None:
+        """The process of a run that has ended goes on to another: what it holds is that one's."""
+        with self._leaving_lock:
+            self._leaving.discard(attempt_id)
+
+    def free_memory_mib(self) -> float | None:
+        """By the latest reading: memory nobody uses, beside what our own run holds."""
+        reading = self.latest
+        return None if reading is None else free_memory_mib(reading)
 
     def fields(self) -> dict[str, float | None] | None:
         """The latest reading, for `status`; None before the first."""
@@ -94,28 +119,22 @@ class GpuWatch:
         return reason, frozenset(process.pid for process in others) or frozenset({"memory"})
 
     def _settle(self, ended: WorkerEnded, post: Callable[[WorkerEnded], None]) -> None:
+        self._meter.stop(ended.attempt_id)  # where the worker was killed, nobody else has
         deadline = time.monotonic() + SETTLE_SECONDS
         reason = self._kept()
         while reason is not None and time.monotonic() < deadline:
             time.sleep(0.1)
             reason = self._kept()
-        if reason is not None:
-            ended = WorkerEnded(
-                attempt_id=ended.attempt_id,
-                returncode=ended.returncode,
-                survivors=ended.survivors,
-                ended_by=ended.ended_by,
-                output_tail=ended.output_tail,
-                kept_memory=reason,
-            )
-        post(ended)
+        with self._leaving_lock:
+            self._leaving.discard(ended.attempt_id)
+            if not self._leaving:
+                self._meter.unshare()
+        post(ended if reason is None else replace(ended, kept_memory=reason))
 
     def _kept(self) -> str | None:
-        """What the device still holds of ours; memory of foreign processes is theirs to give back."""
+        """What the device still holds of ours; memory of other processes is theirs to give back."""
         try:
             reading = self._gpu.read()
         except GpuLostError as error:
             return str(error)
-        if foreign(self._own_pids(), reading):
-            return None
-        return wait_reason(reading, (), self._idle_mib)
+        return None if foreign(self._own_pids(), reading) else kept_memory(reading, self._idle_mib)

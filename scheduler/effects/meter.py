@@ -41,10 +41,12 @@ class Tally:
         self._peak_memory_mib: float | None = None
         self._integrated_joule: float | None = None
         self._busy_seconds: float | None = None
+        #: another process still holds memory of the device, which is not to be taken for the attempt's
+        self.is_shared = False
         self.error: str | None = None
 
     def add(self, reading: GpuReading) -> None:
-        if reading.memory_used_mib is not None:
+        if reading.memory_used_mib is not None and not self.is_shared:
             above_idle = max(0.0, reading.memory_used_mib - self._idle_memory_mib)
             self._peak_memory_mib = max(self._peak_memory_mib or 0.0, above_idle)
         if self._last is not None:
@@ -107,16 +109,25 @@ class Meter:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def start(self, attempt_id: str, *, idle_memory_mib: float = 0.0) -> None:
-        """Sample from now on; `idle_memory_mib` is what the device holds without the run."""
+    def start(self, attempt_id: str, *, idle_memory_mib: float = 0.0, is_shared: bool = False) -> None:
+        """Sample from now on; `idle_memory_mib` is what the device holds without the run.
+
+        With `is_shared` memory counts only after `unshare`: the process before has not let go of its own yet.
+        """
+        tally = Tally(idle_memory_mib=idle_memory_mib)
+        tally.is_shared = is_shared
         with self._changed:
-            self._attempts[attempt_id] = _Attempt(
-                tally=Tally(idle_memory_mib=idle_memory_mib), started_at=time.monotonic()
-            )
+            self._attempts[attempt_id] = _Attempt(tally=tally, started_at=time.monotonic())
             if self._thread is None:
                 self._thread = threading.Thread(target=self._sample, name="gpu-meter", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+
+    def unshare(self) -> None:
+        """From the next sample on, all memory above idle is that of the attempts."""
+        with self._changed:
+            for attempt in self._attempts.values():
+                attempt.tally.is_shared = False
 
     def stop(self, attempt_id: str) -> Usage:
         """What was measured since `start`. An attempt that was never started has used nothing."""

@@ -25,31 +25,10 @@ from scheduler.effects.reporting import Reporting
 from scheduler.effects.stored_results import StoredResults
 from scheduler.effects.workers import Workers
 from scheduler.rounds.paths import HomePaths, RunPaths
+from scheduler.rounds.settings import Settings
 
 #: with less memory free than this, nothing is prepared beside the run that trains
 SPARE_MEMORY_MIB = 2048
-
-#: what the performer carries out: every action but the facts to record and the daemon's own end
-Performable = (
-    act.StartWorker
-    | act.PrepareAhead
-    | act.OpenGate
-    | act.ReleaseWorker
-    | act.EndWorker
-    | act.StopRun
-    | act.AskAdvice
-    | act.SetDeadline
-    | act.CancelDeadlines
-    | act.KeepSpec
-    | act.RejectSpec
-    | act.MoveSpec
-    | act.CloseRecords
-    | act.KeepError
-    | act.DropStates
-    | act.WriteReport
-    | act.DiscardRequest
-    | act.FetchResult
-)
 
 
 class Performer:
@@ -60,7 +39,7 @@ class Performer:
         home: HomePaths,
         *,
         post: Callable[[inputs.Input], None],
-        threads: int,
+        settings: Settings,
         workers: Workers,
         gpu: GpuWatch | None,
         advice: Advice,
@@ -75,7 +54,7 @@ class Performer:
         self._results = results
         self._home = home
         self._post = post
-        self._threads = threads
+        self._settings = settings
         self._workers = workers
         self._gpu = gpu
         self._advice = advice
@@ -86,16 +65,20 @@ class Performer:
         self._log = log
         self._patience = patience
 
-    def perform(self, action: Performable, state: State) -> None:
+    def perform(self, action: act.KeepSpec | act.Effect, state: State) -> None:
         """Carry out `action`, as decided on `state`. Waits where the disk is full."""
         match action:
             case act.StartWorker():
                 self._start(action)
             case act.PrepareAhead(start=start):
                 if available_memory_mib() >= SPARE_MEMORY_MIB:
-                    self._start(start)
+                    self._start(start, is_ahead=True)
                 else:
                     self._post(inputs.WorkerEnded(attempt_id=start.intended.attempt_id, returncode=0))
+            case act.ContinueWorker(attempt_id=attempt_id, start=start):
+                self._continue(attempt_id, start)
+            case act.HurryWorker(attempt_id=attempt_id):
+                self._workers.hurry(attempt_id)
             case act.OpenGate():
                 self._open_gate(action)
             case act.ReleaseWorker(attempt_id=attempt_id):
@@ -148,18 +131,25 @@ class Performer:
                 control.discard(self._home, request_id)
                 self._log.line(f"REQUEST {answer}")
 
-    def _start(self, action: act.StartWorker) -> None:
-        message = prepare_message(action, self._home, self._threads)
-        self._workers.start(action.intended.attempt_id, message)
+    def _start(self, action: act.StartWorker, *, is_ahead: bool = False) -> None:
+        message = prepare_message(action, self._home, self._settings)
+        self._workers.start(action.intended.attempt_id, message, is_ahead=is_ahead)
+
+    def _continue(self, attempt_id: str, action: act.StartWorker) -> None:
+        message = prepare_message(action, self._home, self._settings)
+        if self._gpu is not None:
+            self._gpu.run_continues(attempt_id)
+        self._workers.go_on(attempt_id, action.intended.attempt_id, message)
 
     def _open_gate(self, action: act.OpenGate) -> None:
         intended = action.intended
         paths = self._home.round(intended.round).run(intended.run_dir)
         told = {**codec.to_fields(intended), "args": dict(action.config)}
-        self._patience.on_full_disk(lambda: _publish_config(paths, told))
         if self._gpu is not None:
             self._gpu.run_began(intended.attempt_id)
         self._workers.go(intended.attempt_id, paths.root)
+        # For people, after the run has got going: all that it says is in the records.
+        self._patience.on_full_disk(lambda: _publish_config(paths, told))
 
     def _keep_error(self, run: facts.RunFinished) -> None:
         """The whole text of an error that the worker could not write itself."""

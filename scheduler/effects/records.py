@@ -88,24 +88,46 @@ class Journal:
         self._failure: str | None = None
 
     def append(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a record durable and return it as a reader will see it.
+        """Make a record durable and return it as a reader will see it. Raises as `write` and `sync` do."""
+        line = self.write(fields)
+        self.sync()
+        return decode(line)
+
+    def write(self, fields: Mapping[str, Any]) -> bytes:
+        """Put a record at the end of the file, and return its line. It is durable after the next `sync`.
 
         Raises DiskFullError with the file as it was before, and the journal stays usable. After any other
-        RecordsWriteError the journal takes nothing more, since a second fsync proves nothing about the first.
+        RecordsWriteError the journal takes nothing more.
         """
+        self._require_sound()
+        line = encode(self._numbered(fields))
+        # Holds unless every step below is seen to succeed, also when a signal handler raises in between.
+        self._failure = "an earlier record was not written whole"
+        self._write(line)
+        self._failure = None
+        self._end += len(line)
+        self._next_seq += 1
+        return line
+
+    def sync(self) -> None:
+        """Make every record durable that was written so far.
+
+        After a RecordsWriteError the journal takes nothing more, since a second fsync proves nothing about
+        the first.
+        """
+        self._require_sound()
+        self._failure = "an earlier fsync did not finish"
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._broken("cannot be made durable", error) from error
+        self._failure = None
+
+    def _require_sound(self) -> None:
         if self._failure is not None:
             raise RecordsWriteError(
                 f"{self.path}: {self._failure}. Start the daemon again: it replays the file."
             )
-        line = encode(self._numbered(fields))
-        # Holds unless every step below is seen to succeed, also when a signal handler raises in between.
-        self._failure = "an earlier append did not finish"
-        self._write(line)
-        self._sync()
-        self._failure = None
-        self._end += len(line)
-        self._next_seq += 1
-        return decode(line)
 
     def close(self) -> None:
         """Let other writers in. The journal takes nothing more."""
@@ -144,12 +166,6 @@ class Journal:
         except OSError as error:
             raise self._broken("cannot be cut back after the disk was full", error) from error
         self._failure = None
-
-    def _sync(self) -> None:
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise self._broken("cannot be made durable", error) from error
 
     def _broken(self, what: str, error: OSError) -> RecordsWriteError:
         self._failure = f"{what} ({error.strerror})"

@@ -19,6 +19,7 @@ import orjson
 
 from scheduler.decide.inputs import EndedBy
 from scheduler.effects import process_tree
+from scheduler.effects.priority import Priority
 from scheduler.effects.process_tree import ProcessTree
 from scheduler.rounds.paths import RunPaths
 from trainers._output import tail_of
@@ -70,6 +71,7 @@ class WorkerProcess:
             os.close(to_worker)
             os.close(from_worker)
         self.pid = self._process.pid
+        self.priority = Priority(self.pid)
         self._exited = os.pidfd_open(self.pid)
         self.tree = ProcessTree(environment[ATTEMPT_VARIABLE], self.pid, process_tree.start_time_of(self.pid))
 

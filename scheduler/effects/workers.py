@@ -6,7 +6,6 @@ of it is one `WorkerEnded`, after its process tree is gone.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -59,8 +58,10 @@ class Workers:
         self._watchers: dict[str, threading.Thread] = {}
         self._adopted = process_tree.Adopted()
 
-    def start(self, attempt_id: str, prepare: Mapping[str, Any], *, nice: int = 0) -> int:
+    def start(self, attempt_id: str, prepare: Mapping[str, Any], *, is_ahead: bool = False) -> int:
         """Start a worker that prepares `prepare` and waits at the gate; its pid, -1 where there can be none.
+
+        One that prepares ahead of its time lets everything else go first, until it is told to hurry.
 
         The worker dies with the calling thread: call it from the thread that lives as long as the daemon.
         """
@@ -76,8 +77,8 @@ class Workers:
             self._post_unborn(attempt_id, error)
             return -1
         self._adopted.not_these.add(worker.pid)
-        if nice:
-            os.setpriority(os.PRIO_PROCESS, worker.pid, nice)
+        if is_ahead:
+            worker.priority.lower()
         watcher = threading.Thread(
             target=self._watch, args=(worker,), name=f"watch {attempt_id}", daemon=True
         )
@@ -87,6 +88,24 @@ class Workers:
         worker.say({"type": "prepare", **prepare})
         watcher.start()
         return worker.pid
+
+    def go_on(self, attempt_id: str, following: str, prepare: Mapping[str, Any]) -> None:
+        """Have the worker of an attempt that has ended serve the `following` one; a new one if it is gone."""
+        with self._lock:
+            worker = self._workers.pop(attempt_id, None)
+            if worker is not None:
+                worker.attempt_id = following
+                self._workers[following] = worker
+                self._watchers[following] = self._watchers.pop(attempt_id)
+        if worker is None:
+            self.start(following, prepare)
+        else:
+            worker.say({"type": "prepare", **prepare})
+
+    def hurry(self, attempt_id: str) -> None:
+        """A worker that prepares ahead is wanted now."""
+        if worker := self._worker(attempt_id):
+            worker.priority.restore()
 
     def go(self, attempt_id: str, run_dir: Path) -> None:
         """Open the gate. The record that says so must be on disk."""
@@ -151,19 +170,22 @@ class Workers:
         survivors = worker.tree.kill(KILL_SECONDS)
         returncode = worker.returncode()
         self._adopted.reap()
-        ended = WorkerEnded(
-            attempt_id=worker.attempt_id,
-            returncode=returncode,
-            survivors=survivors,
-            ended_by=worker.ended_by,
-            output_tail=worker.output_tail(),
-        )
+        output_tail = worker.output_tail()
         worker.close()
         with self._lock:
-            del self._workers[worker.attempt_id]
-            del self._watchers[worker.attempt_id]
+            attempt_id = worker.attempt_id  # from here on it can serve no other
+            del self._workers[attempt_id]
+            del self._watchers[attempt_id]
         self._adopted.not_these.discard(worker.pid)
-        self._post(ended)
+        self._post(
+            WorkerEnded(
+                attempt_id=attempt_id,
+                returncode=returncode,
+                survivors=survivors,
+                ended_by=worker.ended_by,
+                output_tail=output_tail,
+            )
+        )
 
     def _post_unborn(self, attempt_id: str, error: OSError) -> None:
         """A machine without memory, processes or descriptors to spare fails the attempt, not the daemon."""

@@ -52,6 +52,8 @@ class Settings:
     heartbeat_timeout_seconds: float = 60.0
     #: whether the run predicted to be next is prepared on the CPU while one trains
     prepare_ahead: bool = True
+    #: whether it opens its CUDA context then, too
+    context_ahead: bool = False
     #: whether a baseline that ran in an earlier round is taken from the ledger, and not run again
     reuse_baselines: bool = True
     #: whether any run that an earlier round made is taken from its records, and not run again
@@ -185,6 +187,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     # a worker is heard of every two seconds
     "heartbeat_timeout_seconds": _number(5.0, MAX_SECONDS),
     "prepare_ahead": _flag,
+    "context_ahead": _flag,
     "reuse_baselines": _flag,
     "reuse_results": _flag,
     "baseline_check_every": _whole(0, 1_000_000),

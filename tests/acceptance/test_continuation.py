@@ -48,4 +48,7 @@ def test_a_medium_run_inherits_the_steps_of_quick_and_ends_bit_for_bit_as_withou
     same = ("loss", "acc", "scores_digest")
     assert [medium[name] for name in same] == [whole[name] for name in same]
     assert not home.paths.round("parts").run(quick["run_dir"]).checkpoint.exists()
+    started = {event["stage"]: event for event in home.events("parts", "run_started")}
+    assert started["medium"]["made_for"] == "parts/recall.quick.baseline.s0.a1"
+    assert started["medium"]["pid"] == started["quick"]["pid"], "the same worker"
     assert f"inherited={quick['kept_step']}" in home.log()

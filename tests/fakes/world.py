@@ -91,12 +91,15 @@ class World:
         limits: Limits | None = None,
         crash_after: int | None = None,
         recovers_results: bool = True,
+        keep_step: int | None = None,
     ) -> None:
         self.outcome = outcome
         self.device = device
         self.limits = limits or Limits()
         self.crash_after = crash_after
         self.recovers_results = recovers_results
+        #: what workers say beforehand of the state they will keep
+        self.keep_step = keep_step
         #: the disk: what survives a crash
         self.lines: list[bytes] = []
         self.published: dict[str, Mapping[str, Any]] = {}
@@ -124,7 +127,8 @@ class World:
         for fact in self.facts:
             self.state = fold(self.state, fact)
         self.is_running = True
-        self._record(facts.DaemonStarted(pid=1, version="0", boot_id="b", devices=(self.device,)))
+        started = facts.DaemonStarted(pid=1, version="0", boot_id="b", devices=(self.device,))
+        self._perform((act.Record(fact=started),))
         results = self.published if self.recovers_results else {}
         self.give(inputs.Recovered(results=results))
 
@@ -138,45 +142,60 @@ class World:
             self.state, actions = step(self.state, event, self.limits)
             self._perform(actions)
 
-    def _record(self, fact: facts.Fact) -> None:
+    def _record(self, fact: facts.Fact) -> tuple[act.Action, ...]:
         record = {"v": 1, "seq": len(self.lines) + 1, "ts": "2026-01-01T00:00:00Z", **codec.to_fields(fact)}
         self.lines.append(encode(record))
         if self.crash_after is not None and len(self.lines) == self.crash_after:
             self.is_running = False
             raise Crash
         self.state, actions = step(self.state, fact, self.limits)
-        self._perform(actions)
+        return actions
 
     def _perform(self, actions: Iterable[act.Action]) -> None:
-        for action in actions:
+        """All records first, as the daemon does it, and then the rest."""
+        todo, effects = deque(actions), []
+        while todo:
+            action = todo.popleft()
             self.performed.append(action)
-            match action:
-                case act.Record(fact=fact):
-                    self._record(fact)
-                case (
-                    act.StartWorker(intended=intended)
-                    | act.PrepareAhead(start=act.StartWorker(intended=intended))
-                ):
-                    self.intended[intended.attempt_id] = intended
-                    self.inbox.append(
-                        inputs.WorkerPrepared(
-                            attempt_id=intended.attempt_id, pid=2, start_time=0.0, boot_id="b", identity={}
-                        )
+            if isinstance(action, act.Record):
+                todo.extendleft(reversed(self._record(action.fact)))
+            else:
+                effects.append(action)
+        for effect in effects:
+            self._act(effect)
+
+    def _act(self, effect: act.Action) -> None:
+        match effect:
+            case (
+                act.StartWorker(intended=intended)
+                | act.PrepareAhead(start=act.StartWorker(intended=intended))
+                | act.ContinueWorker(start=act.StartWorker(intended=intended))
+            ):
+                self.intended[intended.attempt_id] = intended
+                self.inbox.append(
+                    inputs.WorkerPrepared(
+                        attempt_id=intended.attempt_id,
+                        pid=2,
+                        start_time=0.0,
+                        boot_id="b",
+                        identity={},
+                        keep_step=self.keep_step if intended.keep_for_steps else None,
                     )
-                case act.OpenGate(intended=intended):
-                    self._train(intended)
-                case act.StopRun(attempt_id=attempt_id):
-                    self._stop(attempt_id)
-                case act.FetchResult():
-                    self.inbox.append(self._fetched(action))
-                case act.ReleaseWorker(attempt_id=attempt_id):
-                    self.inbox.append(inputs.WorkerEnded(attempt_id=attempt_id, returncode=0))
-                case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
-                    self.inbox.append(
-                        inputs.WorkerEnded(attempt_id=attempt_id, returncode=-15, ended_by=ended_by)
-                    )
-                case act.Exit():
-                    self.is_running = False
+                )
+            case act.OpenGate(intended=intended):
+                self._train(intended)
+            case act.StopRun(attempt_id=attempt_id):
+                self._stop(attempt_id)
+            case act.FetchResult():
+                self.inbox.append(self._fetched(effect))
+            case act.ReleaseWorker(attempt_id=attempt_id):
+                self.inbox.append(inputs.WorkerEnded(attempt_id=attempt_id, returncode=0))
+            case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
+                self.inbox.append(
+                    inputs.WorkerEnded(attempt_id=attempt_id, returncode=-15, ended_by=ended_by)
+                )
+            case act.Exit():
+                self.is_running = False
 
     def _train(self, intended: facts.RunIntended) -> None:
         result = self.outcome(intended)

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.decide import facts
+from scheduler.effects.books import Books
+from scheduler.effects.patience import Patience
 from scheduler.effects.records import DiskFullError, Journal, encode, read_records
 from scheduler.rounds.errors import AlreadyRunningError, CorruptRecordsError, RecordsWriteError
+from scheduler.rounds.paths import HomePaths
 
 
 def filled(path: Path, count: int) -> list[dict[str, object]]:
@@ -438,3 +442,60 @@ def test_a_limit_on_file_size_is_a_failure_and_not_a_full_disk(tmp_path: Path) -
     assert "DiskFullError" not in child.stderr
     *_, repaired = opened(path)
     assert repaired["event"] == "repaired"
+
+
+def test_records_that_were_written_become_durable_with_one_fsync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "records.jsonl"
+    journal, _ = Journal.open(path)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    lines = [journal.write({"event": "told", "number": number}) for number in range(3)]
+    assert (synced, path.read_bytes()) == ([], b"".join(lines))
+    journal.sync()
+    assert len(synced) == 1
+    journal.close()
+
+
+def test_facts_become_durable_in_the_order_in_which_they_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = HomePaths(tmp_path)
+    home.results.mkdir()
+    journal, ledger = (Journal.open(path)[0] for path in (home.journal, home.ledger))
+    patience = Patience(say=lambda reason: None, may_wait=lambda: False)
+    books = Books(home, journal=journal, ledger=ledger, rounds={}, patience=patience)
+    synced: list[str] = []
+    monkeypatch.setattr(Journal, "sync", lambda file: synced.append(file.path.stem))
+    for fact in (paused(), paused(), kept(), paused()):
+        books.write(fact)
+    assert synced == ["journal", "ledger"], "another file waits until what came before is durable"
+    books.sync()
+    books.sync()
+    assert synced == ["journal", "ledger", "journal"]
+    books.close()
+
+
+def paused() -> facts.QueuePaused:
+    return facts.QueuePaused(reason="lunch")
+
+
+def kept() -> facts.BaselineKept:
+    run = facts.RunFinished(
+        round="night",
+        task="sums",
+        stage="quick",
+        config="baseline",
+        seed=0,
+        attempt=1,
+        slot=0,
+        device="cpu",
+        bsz=None,
+        budget={},
+        protocol="p",
+        content_key="k",
+        run_dir="r",
+        status="ok",
+    )
+    return facts.BaselineKept(family="f", metric="acc", unit="pp", run=run)

@@ -367,6 +367,41 @@ def test_a_worker_does_not_import_torch_by_itself(home: Path) -> None:
     assert done.stdout.strip() == "False"
 
 
+#: prepares with a torch that only says what is asked of it
+TORCH_OF_PAPER = """
+import sys, types
+from trainers.contract import Fingerprint, TrainerConfig
+class Config(TrainerConfig):
+    pass
+def fingerprint(config):
+    return Fingerprint(digest="paper")
+def prepare(config, context):
+    torch = types.ModuleType("torch")
+    torch.zeros = lambda size, device: print(f"zeros on {device}", flush=True)
+    torch.cuda = types.SimpleNamespace(synchronize=lambda: print("synchronized", flush=True))
+    sys.modules["torch"] = torch
+def train(prepared, context):
+    yield None
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "printed"),
+    [
+        (True, "cuda:0", "zeros on cuda:0\nsynchronized\n"),
+        (False, "cuda:0", ""),
+        (True, "cpu", ""),
+    ],
+)
+def test_the_gpu_is_touched_before_go_only_where_that_is_asked_for(
+    home: Path, worker: Worker, asked: bool, device: str, printed: str
+) -> None:
+    (home / "trainers" / "paper.py").write_text(TORCH_OF_PAPER)
+    worker.prepare(trainer="paper", context_ahead=asked, context={"device": device})
+    worker.hear("prepared")
+    assert worker.printed() == printed
+
+
 def wait_for(condition: Any, timeout: float = 10.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():

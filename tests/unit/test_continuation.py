@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes.world import Crash, World, checked, make_round, ok, play, task
+from fakes.world import Crash, World, checked, make_round, ok, play, task, watched
 
 from scheduler.decide import actions as act
-from scheduler.decide import facts
+from scheduler.decide import facts, inputs
 from scheduler.rounds.round import Budget, PolicyChoice, Stage
 
-ACCURACIES = {"baseline": 0.5, "good": 0.6, "bad": 0.4}
+ACCURACIES = {"baseline": 0.5, "good": 0.6, "better": 0.7, "bad": 0.4}
+IN_PLACE = ("good", "better", "bad")
 
 
 def kept(intended: facts.RunIntended) -> dict[str, Any]:
@@ -41,6 +42,65 @@ def test_a_promoted_run_goes_on_from_its_quick_state() -> None:
         assert intended["medium", config, 0].keep_for_steps is None
 
 
+def started(world: World) -> dict[tuple[str, str], facts.RunStarted]:
+    return {(f.stage, f.config): f for f in world.facts if isinstance(f, facts.RunStarted)}
+
+
+def test_a_run_that_is_promoted_at_once_goes_on_in_the_same_worker() -> None:
+    world = play(kept, make_round(task(variants=IN_PLACE)), keep_step=8)
+    quick, medium = (f"night/sums.{stage}.better.s0.a1" for stage in ("quick", "medium"))
+    [continued] = [a for a in world.performed if isinstance(a, act.ContinueWorker)]
+    assert (continued.attempt_id, continued.start.intended.attempt_id) == (quick, medium)
+    assert started(world)["medium", "better"].made_for == quick
+    released = {a.attempt_id for a in world.performed if isinstance(a, act.ReleaseWorker)}
+    assert medium in released
+    assert quick not in released
+
+
+def test_a_run_that_has_to_wait_for_its_baseline_goes_on_from_the_disk() -> None:
+    world = play(kept, make_round(task(variants=IN_PLACE)), keep_step=8)
+    assert started(world)["medium", "good"].made_for is None
+    assert runs(world)["medium", "good", 0].continue_from is not None
+
+
+def test_what_was_prepared_for_the_other_decision_is_kept_for_after_the_continuation() -> None:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
+        looks = (
+            (5, 1.0, 0.3, f"{intended.config} 5"),
+            (10, 1.0, ACCURACIES[intended.config], intended.config),
+        )
+        steps = intended.budget["max_steps"]
+        return {**watched(ACCURACIES[intended.config], *looks), **kept(intended), "steps": steps}
+
+    world = play(outcome, make_round(task(variants=IN_PLACE)), keep_step=8)
+    bad = "night/sums.quick.bad.s0.a1"
+    ahead = [a.start.intended.attempt_id for a in world.performed if isinstance(a, act.PrepareAhead)]
+    assert ahead.count(bad) == 1
+    assert started(world)["quick", "bad"].is_prepared_ahead
+
+
+def test_a_worker_that_died_meanwhile_leaves_its_run_to_another() -> None:
+    world = World(kept, keep_step=8)
+    world.start()
+
+    def act_on(effect: act.Action) -> None:
+        if isinstance(effect, act.ContinueWorker) and effect.start.intended.attempt == 1:
+            end = inputs.WorkerEnded(attempt_id=effect.start.intended.attempt_id, returncode=-9)
+            world.inbox.append(end)
+        else:
+            World._act(world, effect)
+
+    world._act = act_on  # type: ignore[method-assign]
+    world.give(checked(make_round(task(variants=IN_PLACE))))
+    ends = [f for f in world.facts if isinstance(f, facts.RunFinished) and f.config == "better"]
+    assert [(end.stage, end.attempt, end.status) for end in ends] == [
+        ("quick", 1, "ok"),
+        ("medium", 1, "failed"),
+        ("medium", 2, "ok"),
+    ]
+    assert started(world)["medium", "better"].made_for is None
+
+
 def test_what_was_inherited_is_recorded() -> None:
     world = play(kept, make_round())
     ends = [fact for fact in world.facts if isinstance(fact, facts.RunFinished)]
@@ -52,7 +112,9 @@ def test_what_was_inherited_is_recorded() -> None:
 def test_a_state_goes_when_it_was_used_or_its_variant_pruned() -> None:
     world = play(kept, make_round())
     intended = runs(world)
-    assert {intended["quick", config, 0].run_dir for config in ACCURACIES} <= set(dropped(world))
+    assert {intended["quick", config, 0].run_dir for config in ("baseline", "good", "bad")} <= set(
+        dropped(world)
+    )
     pruned = world.performed.index(
         act.DropStates(round="night", run_dirs=(intended["quick", "bad", 0].run_dir,))
     )

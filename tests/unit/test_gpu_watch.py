@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from typing import Any
 
 import pytest
@@ -23,8 +24,10 @@ class ScriptedGpu:
         self.processes: tuple[GpuProcess, ...] = ()
         self.memory_mib = IDLE_MIB
         self.is_lost = False
+        self.is_read = threading.Event()
 
     def read(self) -> GpuReading:
+        self.is_read.set()
         if self.is_lost:
             raise GpuLostError
         return GpuReading(
@@ -122,3 +125,41 @@ def test_memory_of_a_foreign_process_is_not_held_against_our_run(watched: Watche
     watched.gpu.memory_mib = 9000.0
     watched.gpu.processes = (process(4123, 8000.0),)
     assert settled(watched).kept_memory is None
+
+
+def test_memory_of_a_run_that_computes_by_now_is_its_own(watched: Watched) -> None:
+    watched.look()
+    watched.own = {77}
+    watched.gpu.processes = (process(77, 8000.0),)
+    watched.gpu.memory_mib = 8000.0 + IDLE_MIB
+    assert settled(watched).kept_memory is None
+
+
+def test_memory_that_is_kept_is_seen_beside_a_run_that_computes_by_now(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_watch, "SETTLE_SECONDS", 0.2)
+    watched.look()
+    watched.own = {77}
+    watched.gpu.processes = (process(77, 8000.0),)
+    watched.gpu.memory_mib = 12000.0
+    assert "4000 MiB are in use by no process" in str(settled(watched).kept_memory)
+
+
+def test_a_run_is_not_charged_for_what_the_process_before_it_still_holds(watched: Watched) -> None:
+    watched.look()
+    watched.watch.run_began("a")
+    watched.gpu.memory_mib = 9000.0
+    assert watched.watch.run_ended("a")["peak_memory_mib"] == 9000.0 - IDLE_MIB
+    watched.gpu.is_read.clear()
+    watched.watch.run_began("b")
+    assert watched.gpu.is_read.wait(timeout=10)
+    watched.gpu.memory_mib = 500.0
+    settled(watched)
+    assert watched.watch.run_ended("b")["peak_memory_mib"] == 500.0 - IDLE_MIB
+
+
+def test_free_memory_is_what_nobody_uses(watched: Watched) -> None:
+    assert watched.watch.free_memory_mib() is None
+    watched.look()
+    assert watched.watch.free_memory_mib() == 24_000.0 - IDLE_MIB

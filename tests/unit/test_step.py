@@ -11,6 +11,7 @@ from fakes.world import CPU, GPU, World, checked, failed, make_round, ok, play, 
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
+from scheduler.decide.prediction import STAND_BACK_SECONDS
 from scheduler.decide.step import is_idle, why_nothing_runs
 from scheduler.rounds.round import Budget, PolicyChoice, Stage
 
@@ -373,20 +374,82 @@ def test_a_device_that_keeps_memory_is_dirty_and_waited_for() -> None:
     assert world.training != first
 
 
+def linger(world: World, *attempt_ids: str) -> None:
+    """Processes that take their time to go when they are told to."""
+
+    def act_on(effect: act.Action) -> None:
+        if not isinstance(effect, act.ReleaseWorker) or effect.attempt_id not in attempt_ids:
+            World._act(world, effect)
+
+    world._act = act_on  # type: ignore[method-assign]
+
+
 def test_the_next_run_waits_until_the_process_before_it_is_gone() -> None:
     world = training()
     finished = world.training
 
-    def lingering(actions: Any) -> None:
-        kept = [a for a in actions if not isinstance(a, act.ReleaseWorker)]
-        World._perform(world, kept)
-
-    world._perform = lingering  # type: ignore[method-assign]
+    linger(world, finished)
     world.give(inputs.RunResult(attempt_id=finished, result=ok(0.5)))
     assert world.training == finished
     assert why_nothing_runs(world.state, world.limits) is None
     world.give(inputs.WorkerEnded(attempt_id=finished, returncode=0))
     assert world.training != finished
+
+
+@pytest.mark.parametrize(
+    ("status", "peak_mib", "free_mib", "starts"),
+    [
+        ("ok", 800.0, 1000.0, True),
+        ("pruned", 800.0, 1000.0, True),
+        ("ok", 800.0, 999.0, False),
+        ("ok", None, 1000.0, False),
+        ("ok", 800.0, None, False),
+        ("failed", 800.0, 1000.0, False),
+    ],
+    ids=["room", "stopped early", "too little", "need unknown", "free unknown", "ended badly"],
+)
+def test_the_next_run_starts_beside_a_process_that_leaves_when_memory_allows_it(
+    status: str, peak_mib: float | None, free_mib: float | None, starts: bool
+) -> None:
+    world = training()
+    finish(world, 0.5)
+    leaving = world.training
+    linger(world, leaving)
+    result = {**ok(0.4, peak_memory_mib=peak_mib), "status": status}
+    if status == "failed":
+        result |= failed("nan")
+    world.give(inputs.RunResult(attempt_id=leaving, result=result, free_memory_mib=free_mib))
+    assert (world.training != leaving) == starts
+
+
+def test_never_more_than_two_processes_are_on_a_device() -> None:
+    world = training()
+    first = world.training
+    for _ in range(2):
+        leaving = world.training
+        linger(world, first, leaving)
+        result = ok(0.5, peak_memory_mib=10.0)
+        world.give(inputs.RunResult(attempt_id=leaving, result=result, free_memory_mib=9000.0))
+    assert world.training == leaving, "the one before has not gone yet"
+    world.give(inputs.WorkerEnded(attempt_id=first, returncode=0))
+    assert world.training != leaving
+
+
+def test_memory_kept_by_a_process_that_left_beside_a_run_stops_the_next_start_only() -> None:
+    world = Training(PLAIN, device=GPU)
+    world.start()
+    world.give(checked(make_round()))
+    leaving = world.training
+    linger(world, leaving)
+    result = ok(0.5, peak_memory_mib=10.0)
+    world.give(inputs.RunResult(attempt_id=leaving, result=result, free_memory_mib=9000.0))
+    beside = world.training
+    world.give(inputs.WorkerEnded(attempt_id=leaving, returncode=0, kept_memory="900 MiB are in use"))
+    finish(world, 0.53)
+    assert world.training == beside
+    assert "dirty" in str(why_nothing_runs(world.state, world.limits))
+    world.give(inputs.GateChanged(source="gpu", wait_reason=None))
+    assert world.training != beside
 
 
 def asked(world: World, kind: type[Any]) -> list[str]:
@@ -448,6 +511,24 @@ def test_a_wrong_prediction_costs_a_process_and_nothing_else() -> None:
     assert not any(run.config == "bad" for run in facts_of(world, facts.RunIntended))
 
 
+def test_what_is_prepared_ahead_stands_back_for_half_a_run_or_until_it_is_due() -> None:
+    world = training()
+    spare = "night/sums.quick.good.s0.a1"
+    world.give(inputs.DeadlinePassed(attempt_id="night/sums.quick.bad.s0.a1", kind="hurry"))
+    assert not [a for a in world.performed if isinstance(a, act.HurryWorker)]
+    world.give(inputs.DeadlinePassed(attempt_id=spare, kind="hurry"))
+    hurried = [a.attempt_id for a in world.performed if isinstance(a, act.HurryWorker)]
+    assert hurried == [spare]
+    finish(world, 0.5, (5, 0.4), (10, 0.5))
+    hurried = [a.attempt_id for a in world.performed if isinstance(a, act.HurryWorker)]
+    assert hurried == [spare, spare]
+    seconds = [a.seconds for a in world.performed if isinstance(a, act.SetDeadline) and "hurry" in a.key]
+    assert seconds == [STAND_BACK_SECONDS]
+    reach(world, 5, 0.30)
+    seconds = [a.seconds for a in world.performed if isinstance(a, act.SetDeadline) and "hurry" in a.key]
+    assert seconds[1:] == [0.5], "the baseline trained for a second"
+
+
 @pytest.mark.parametrize("how", ["cannot prepare", "dies"])
 def test_a_spare_that_fails_says_nothing_about_its_run(how: str) -> None:
     world = training()
@@ -467,20 +548,13 @@ def test_a_spare_prepared_for_another_batch_size_is_gone_before_its_run_gets_a_w
     world.start()
     world.give(checked(make_round(batches)))
     spare = "night/sums.quick.good.s0.a1"
-    lingering = [spare]
-
-    def perform(actions: Any) -> None:
-        """The spare takes its time to go."""
-        is_its = lambda a: isinstance(a, act.ReleaseWorker) and a.attempt_id in lingering  # noqa: E731
-        World._perform(world, [a for a in actions if not is_its(a)])
-
-    world._perform = perform  # type: ignore[method-assign]
+    linger(world, spare)
     world.give(inputs.RunResult(attempt_id=world.training, result=failed("oom", "out of memory")))
     finish(world, 0.5)
     intended = facts_of(world, facts.RunIntended)[-1]
     assert (intended.attempt_id, intended.bsz) == (spare, 32)
     assert asked(world, act.StartWorker)[-1] == "quick.baseline.s0.a2", "its name is not free"
-    lingering.clear()
+    linger(world)
     world.give(inputs.WorkerEnded(attempt_id=spare, returncode=0))
     assert asked(world, act.StartWorker)[-1] == "quick.good.s0.a1"
     assert world.training == spare

@@ -1,0 +1,49 @@
+"""However many runs a daemon has made, it holds what it held after the first few."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+from real_home import Home, wait_until
+
+SPEC = """
+round = "{name}"
+[policy]
+name = "threshold"
+d_acc = 100.0
+[stages.quick]
+max_steps = 1
+time_budget_sec = 30
+[[tasks]]
+name = "sums"
+trainer = "command"
+[tasks.args]
+argv = ["sh", "-c", "echo acc={{x}}"]
+metrics = {{ acc = 'acc=(?P<value>[0-9.]+)' }}
+[tasks.baseline]
+x = 0.5
+[tasks.grid]
+x = {values}
+"""
+
+
+def held(daemon: psutil.Process) -> tuple[int, int, int, set[str]]:
+    """Processes, threads, open files, and segments of shared memory."""
+    segments = set(os.listdir("/dev/shm")) if Path("/dev/shm").exists() else set()
+    return len(daemon.children(recursive=True)), daemon.num_threads(), daemon.num_fds(), segments
+
+
+@pytest.mark.timeout(200)
+def test_many_runs_leave_no_process_thread_open_file_or_shared_memory(home: Home) -> None:
+    daemon = psutil.Process(home.start().pid)
+    home.drop("few", SPEC.format(name="few", values=[0.1, 0.2]))
+    home.wait_for("few")
+    wait_until(lambda: not daemon.children(recursive=True), "the end of the report's process")
+    before = held(daemon)
+    home.drop("many", SPEC.format(name="many", values=[number / 100 for number in range(1, 21)]))
+    home.wait_for("many")
+    assert len(home.events("many", "run_started")) >= 20
+    wait_until(lambda: held(daemon) == before, f"what was held before ({before}, now {held(daemon)})")
