@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from policies._stop_rules import OPTUNA_PREFIX, StopRules
 from policies.evidence import Outcome
@@ -19,6 +19,9 @@ from scheduler.decide.codec import from_record, to_fields
 from scheduler.decide.layers import Layers
 from scheduler.rounds.identity import digest
 from scheduler.rounds.round import Task
+
+if TYPE_CHECKING:  # the state holds this cache
+    from scheduler.decide.state import RoundState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +103,11 @@ class ResultCache:
 
     def part(self, round_id: str) -> dict[str, Any]:
         """What the facts of one round have added, as a JSON object for `having`."""
-        keys: dict[Shelf, list[str]] = {}
-        for key, shelves in self.shelves.items():
-            for shelf in shelves:
-                if shelf.round == round_id:
-                    keys.setdefault(shelf, []).append(key)
-        begun = [each for _, known in self.beginnings.items() for each in known if each.round == round_id]
-        probed = [each for _, known in self.probes.items() for each in known if each.round == round_id]
-        return {
-            "shelves": [{**asdict(shelf), "keys": sorted(found)} for shelf, found in keys.items()],
-            "tasks": [to_fields(fact) for fact in (*begun, *probed)],
-        }
+        lies_on = ((shelf, key) for key, shelves in self.shelves.items() for shelf in shelves)
+        tasks: list[facts.TaskProbed | facts.TaskBegun] = []
+        for known in (self.beginnings, self.probes):
+            tasks += [fact for _, found in known.items() for fact in found if fact.round == round_id]
+        return _part(((shelf, key) for shelf, key in lies_on if shelf.round == round_id), tasks)
 
     def having(self, part: Mapping[str, Any]) -> Self:
         """The cache with what `part` gave of another one."""
@@ -132,6 +129,39 @@ class ResultCache:
     def _with_probe(self, probed: facts.TaskProbed) -> Self:
         others = [p for p in self.probes.get(probed.signature) or () if _task(p) != _task(probed)]
         return replace(self, probes=self.probes.having({probed.signature: (*others, probed)}))
+
+
+def part_of(current: RoundState) -> dict[str, Any]:
+    """The same `part`, from the state of the round alone: for a file that stands for an ended round."""
+    lies_on: list[tuple[Shelf, str]] = []
+    tasks: list[facts.TaskProbed | facts.TaskBegun] = []
+    for known in current.tasks.values():
+        tries = (attempt for attempts in known.attempts.values() for attempt in attempts)
+        ends = (attempt.finished for attempt in tries if attempt.finished is not None)
+        reusable = (run for run in ends if may_be_reused(run, known.task))
+        lies_on += [(shelf_of(run, known.task), run.content_key) for run in reusable]
+        told = (fact for fact in (known.begun, known.probed) if fact is not None)
+        tasks += [fact for fact in told if fact.signature and fact.taken_from is None]
+    return _part(lies_on, tasks)
+
+
+def _part(
+    lies_on: Iterable[tuple[Shelf, str]], tasks: Iterable[facts.TaskProbed | facts.TaskBegun]
+) -> dict[str, Any]:
+    keys: dict[Shelf, set[str]] = {}
+    for shelf, key in lies_on:
+        keys.setdefault(shelf, set()).add(key)
+    shelves = [{**asdict(shelf), "keys": sorted(found)} for shelf, found in keys.items()]
+    return {
+        "shelves": sorted(shelves, key=lambda told: (told["task"], told["keys"])),
+        "tasks": sorted(map(to_fields, tasks), key=lambda told: (told["task"], told["event"])),
+    }
+
+
+def shelf_of(run: facts.RunFinished, task: Task) -> Shelf:
+    """Where a run of `task` that may be reused lies."""
+    rule = run.stopped_by if run.status == "pruned" else None
+    return _alone(_TheTask(task), run.round, run.task, run.status, run.drifts, rule)[0]
 
 
 def may_be_reused(run: facts.RunFinished, task: Task) -> bool:
@@ -203,4 +233,11 @@ def _lowered(fact: facts.TaskRebatched, known: tuple[facts.TaskProbed, ...]) -> 
     found = own or (known[-1] if known else None)
     if found is None:
         return None
-    return replace(found, round=fact.round, task=fact.task, bsz=fact.bsz, reason=fact.reason)
+    return facts.TaskProbed(
+        round=fact.round,
+        task=fact.task,
+        bsz=fact.bsz,
+        max_steps=found.max_steps,
+        reason=fact.reason,
+        signature=fact.signature,
+    )

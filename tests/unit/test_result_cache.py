@@ -15,7 +15,7 @@ from policies.evidence import Objective
 from scheduler.decide import actions as act
 from scheduler.decide import codec, facts, inputs
 from scheduler.decide.failures import Limits
-from scheduler.decide.result_cache import ResultCache
+from scheduler.decide.result_cache import ResultCache, part_of
 from scheduler.decide.state import State, fold
 from scheduler.rounds.round import Budget, PolicyChoice, Stage, Task, TrainerIdentity, Variant
 
@@ -334,6 +334,14 @@ def test_what_a_round_adds_can_be_kept_as_json_and_taken_back() -> None:
         assert dict(getattr(again, kept).items()) == dict(getattr(whole, kept).items())
     assert whole.part("two") == {"shelves": [], "tasks": []}
     assert len(whole.part("one")["tasks"]) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_round_adds_follows_from_its_own_state(kind: str) -> None:
+    one, outcome = KINDS[kind]
+    state = twice(one, replace(one), outcome, device=GPU).state
+    for name, current in state.rounds.items():
+        assert part_of(current) == state.results.part(name)
 
 
 def stopping_or_probed(intended: facts.RunIntended) -> Mapping[str, Any]:
