@@ -50,6 +50,7 @@ pytest: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/status_latency.py
 	$(BIN)/python benchmarks/handover.py
+	$(BIN)/python benchmarks/cached_round.py
 	$(BIN)/python benchmarks/demo_round.py
 	$(BIN)/python benchmarks/idle_daemon.py
 	$(BIN)/python benchmarks/recovery.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from policies._assessment import Ledger, TaskRuns, progress, screened
@@ -54,9 +54,13 @@ def lesson_of(
     """The lesson of a task that has ended; `plan` where a confirm set was frozen.
 
     Medium noise is learnt from fresh seeds alone, those that selected a candidate were lucky together; but
-    where a task `only_measures`, nothing was selected, and slot 0 is a run like any other. A reused run of
-    the baseline has taught its noise before, and teaches none here.
+    where a task `only_measures`, nothing was selected, and slot 0 is a run like any other. A reused run is no
+    new evidence: a variant's counts for nothing here, and a baseline's teaches no noise again.
     """
+    new_runs = {name: tuple(run for run in runs if not run.is_reused) for name, runs in task.variants.items()}
+    # a look does not wait for runs that are left out
+    failed = {*failed, *(name for name, runs in new_runs.items() if len(runs) < len(task.variants[name]))}
+    task = replace(task, variants=new_runs)
     now = progress(task, plan, failed) if plan is not None else None
     comparisons = now.comparisons if now is not None else {}
     confirmed = now.confirmed if now is not None else {}

@@ -71,7 +71,7 @@ class Observation:
     failure_class: str | None = None
     #: name of the in-run rule that stopped it
     stopped_by: str | None = None
-    #: True for a baseline's run of an earlier round, which has taught its noise there
+    #: True for a run of an earlier round, which has taught what it can teach there
     is_reused: bool = False
 
     @property

@@ -39,6 +39,7 @@ from scheduler.effects.recovery import Recovery, recovered, replay
 from scheduler.effects.reporting import Reporting
 from scheduler.effects.spool import Spool
 from scheduler.effects.status import StatusFile
+from scheduler.effects.stored_results import StoredResults
 from scheduler.effects.surroundings import Surroundings
 from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Workers, become_subreaper
@@ -132,6 +133,7 @@ class Daemon:
             prepare_ahead=settings.prepare_ahead,
             grace_seconds=settings.grace_seconds,
             reuse_baselines=settings.reuse_baselines,
+            reuse_results=settings.reuse_results,
             baseline_check_every=settings.baseline_check_every,
         )
         self._state = recovery.state
@@ -174,6 +176,7 @@ class Daemon:
         )
         self._gpu = GpuWatch(gpu, self.post, self._workers.pids) if gpu is not None else None
         self._advice = Advice(home, environment=environment, post=self.post, report=self._log.line)
+        self._results = StoredResults(home, post=self.post, report=self._log.line)
         self._performer = Performer(
             home,
             post=self.post,
@@ -187,6 +190,7 @@ class Daemon:
             books=self._books,
             log=self._log,
             patience=patience,
+            results=self._results,
         )
         folders = (home.queue, home.control)
         self._watch = watch(folders, lambda: self.post(LookAround()), report=self._log.line)
@@ -233,6 +237,7 @@ class Daemon:
             self._gpu.stop()
         self._reception.close()
         self._advice.close()
+        self._results.close()
         self._workers.close()
         self._reporting.close()
         self._offer_status(self._exit or "the daemon failed")

@@ -10,22 +10,17 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainers.kept_data import FOLDER, KEY_FILE, delete, digest_of, hidden, prune
+
 if TYPE_CHECKING:
     import numpy as np
 
-FOLDER = "data"
-KEY_FILE = "key.json"
-
 #: bytes of all that is kept; what was used longest ago goes first
 LIMIT_BYTES = 8 * 2**30
-
-#: a half-made folder that is older was left by a process that died
-ABANDONED_SECONDS = 24 * 3600.0
 
 
 def prepared_arrays(
@@ -49,7 +44,7 @@ def prepared_arrays(
     made = dict(make())
     try:
         _publish(folder, key, made)
-        _prune(folder, limit_bytes)
+        prune(cache_dir, limit_bytes, keep=folder)
     except OSError as error:
         print(f"prepared data is not kept: {error}", flush=True)
     return {name: _read_only(array) for name, array in made.items()}
@@ -82,7 +77,7 @@ def _publish(folder: Path, key: Mapping[str, Any], arrays: Mapping[str, np.ndarr
     import numpy as np
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = _hidden(folder)
+    partial = hidden(folder)
     partial.mkdir()
     try:
         for name, array in arrays.items():
@@ -91,11 +86,12 @@ def _publish(folder: Path, key: Mapping[str, Any], arrays: Mapping[str, np.ndarr
                 stream.flush()
                 os.fsync(stream.fileno())
         with (partial / KEY_FILE).open("w", encoding="utf-8") as stream:
-            json.dump({"key": dict(key), "arrays": list(arrays)}, stream)
+            digests = {name: digest_of(partial / f"{name}.npy") for name in arrays}
+            json.dump({"key": dict(key), "arrays": list(arrays), "digests": digests}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         if _read(folder) is None:
-            _delete(folder)  # what is there is not whole
+            delete(folder)  # what is there is not whole
         partial.rename(folder)
     except OSError:
         if _read(folder) is None:
@@ -103,52 +99,3 @@ def _publish(folder: Path, key: Mapping[str, Any], arrays: Mapping[str, np.ndarr
         # another process was faster
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _prune(newest: Path, limit_bytes: int) -> None:
-    """Keep within the limit. The newest stays, however large it is."""
-    used_at: dict[Path, tuple[float, int]] = {}
-    for folder in newest.parent.iterdir():
-        if folder.name.startswith("."):
-            if _age_seconds(folder) > ABANDONED_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
-        elif folder != newest:
-            used_at[folder] = (_changed_at(folder / KEY_FILE), _size(folder))
-    total = _size(newest) + sum(size for _, size in used_at.values())
-    for folder, (_, size) in sorted(used_at.items(), key=lambda item: item[1]):
-        if total <= limit_bytes:
-            return
-        _delete(folder)
-        total -= size
-
-
-def _delete(folder: Path) -> None:
-    """At once for whoever looks; who has it mapped keeps it."""
-    doomed = _hidden(folder)
-    try:
-        folder.rename(doomed)
-    except OSError:
-        return  # another process has deleted it
-    shutil.rmtree(doomed, ignore_errors=True)
-
-
-def _hidden(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.{os.getpid()}.{time.monotonic_ns()}")
-
-
-def _age_seconds(path: Path) -> float:
-    return time.time() - _changed_at(path)
-
-
-def _changed_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _size(folder: Path) -> int:
-    try:
-        return sum(path.stat().st_size for path in folder.iterdir())
-    except OSError:
-        return 0

@@ -10,6 +10,7 @@ import typer
 
 from scheduler.cli import (
     audit,
+    cache,
     cancel,
     compare,
     daemon,
@@ -117,6 +118,7 @@ for verb in (
     app.command()(verb)
 
 app.command("import")(importing.import_records)
+app.add_typer(cache.app, name="cache")
 
 
 def run(arguments: Sequence[str]) -> int:

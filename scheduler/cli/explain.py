@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from policies._ledger import learnt
 from scheduler.cli.reading import described_round
-from scheduler.decide.floors import stored_baseline, stored_slots
+from scheduler.decide.floors import earlier_runs, equal_task, stored_baseline, stored_slots
 from scheduler.decide.forecast import Forecast, Outlook, PlannedRun, forecast_round, total
 from scheduler.decide.state import RoundState, State, TaskState
-from scheduler.report.load import load_home
+from scheduler.report.load import load_home, load_results
 from scheduler.report.numbers import count, duration, duration_range
 from scheduler.report.printable import one_line
 from scheduler.report.prospects import Background, prospects
@@ -35,11 +36,12 @@ def explain(
     """
     home: HomePaths = context.obj
     round_state = described_round(round_or_file, home, name)
-    typer.echo("\n".join(explanation(round_state, load_home(home))))
+    known = load_home(home) if round_state.round.fresh else load_results(home)
+    typer.echo("\n".join(explanation(round_state, known)))
 
 
 def explanation(round_state: RoundState, known: State) -> Iterator[str]:
-    """The lines of `explain`; `known` is what the home knows from earlier rounds."""
+    """The lines of `explain`; `known` is what the home has of earlier rounds."""
     current = round_state.round
     title = f": {one_line(current.title)}" if current.title else ""
     yield f"{current.id}{title}"
@@ -48,14 +50,40 @@ def explanation(round_state: RoundState, known: State) -> Iterator[str]:
     if round_state.finished is not None:
         yield f"the round is {round_state.finished.outcome}; nothing is left to run"
         return
-    outlooks = {name: Outlook.of(task, stored_slots(known, task)) for name, task in round_state.tasks.items()}
+    if current.fresh:
+        yield "fresh: everything is run, also what earlier rounds have run"
+    outlooks = {
+        name: (Outlook.of(task), ()) if current.fresh else _outlook(task, known)
+        for name, task in round_state.tasks.items()
+    }
     if not round_state.is_open:
         yield from _figures(forecast_round(round_state))
     else:
-        yield from _figures(total(outlook.forecast() for outlook in outlooks.values()))
+        yield from _figures(total(outlook.forecast() for outlook, _ in outlooks.values()))
     for name, task in round_state.tasks.items():
         yield ""
-        yield from _task(task, outlooks[name], known)
+        yield from _task(task, *outlooks[name], known)
+
+
+def _outlook(task: TaskState, known: State) -> tuple[Outlook, tuple[str, ...]]:
+    """What the task may still run; and, in words, what it takes from earlier rounds."""
+    slots = stored_slots(known, task)
+    outlook = Outlook.of(task, slots)
+    ran = earlier_runs(known, task, outlook.possible)
+    told = (
+        ("stored runs of the baseline", Counter(stage for stage, _ in slots)),
+        ("runs of earlier rounds", Counter(run.stage for run in ran)),
+    )
+    lines = [_reused(what, found) for what, found in told if found]
+    equal = equal_task(known, task) if ran else None
+    if equal is not None:
+        lines.append(f"equal to {equal}: no run that it made is made again, whatever this comes to")
+    return replace(outlook, made=ran), tuple(lines)
+
+
+def _reused(what: str, number_by_stage: Counter[str]) -> str:
+    stages = " and ".join(f"{number} at {stage}" for stage, number in sorted(number_by_stage.items()))
+    return f"{what}, which are reused: {stages}"
 
 
 def _figures(forecast: Forecast) -> Iterator[str]:
@@ -68,7 +96,7 @@ def _figures(forecast: Forecast) -> Iterator[str]:
     yield f"worst case: {duration(forecast.seconds_worst)}, with every run at its time budget"
 
 
-def _task(task: TaskState, outlook: Outlook, known: State) -> Iterator[str]:
+def _task(task: TaskState, outlook: Outlook, reused: tuple[str, ...], known: State) -> Iterator[str]:
     yield f"[{task.task.name}] {task_description(task.task)}"
     if task.parked is not None:
         yield f"  parked: {one_line(task.parked.reason)}; remedy: {one_line(task.parked.remedy)}"
@@ -83,10 +111,7 @@ def _task(task: TaskState, outlook: Outlook, known: State) -> Iterator[str]:
             " it depends on"
         )
     yield from (f"  {line}" for line in prospects(task.task, _background(task, known)))
-    reused = Counter(stage for stage, _ in stored_slots(known, task))
-    if reused:
-        stages = " and ".join(f"{number} at {stage}" for stage, number in sorted(reused.items()))
-        yield f"  stored runs of the baseline, which are reused: {stages}"
+    yield from (f"  {line}" for line in reused)
     forecast = outlook.forecast()
     span = duration_range(forecast.seconds_least, forecast.seconds_most)
     yield f"  {forecast.runs_least} to {forecast.runs_most} runs, {span}, in this order:"

@@ -8,6 +8,7 @@ import typer
 
 from scheduler.cli.home import existing_home
 from scheduler.decide.ended import ended_round
+from scheduler.decide.result_cache import part_of
 from scheduler.effects.ended_file import write_ended
 from scheduler.report.load import load_round, round_ids
 from scheduler.report.publish import publish_index, publish_round
@@ -30,6 +31,6 @@ def rebuild(
             typer.echo(f"{name} has not ended; its summary is written when it has (`schedctl show {name}`)")
             continue
         publish_round(paths)
-        write_ended(paths, ended_round(current))
+        write_ended(paths, ended_round(current), part_of(current))
         typer.echo(f"{paths.summary_text}")
     publish_index(home)

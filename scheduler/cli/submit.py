@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from scheduler.cli.freshened import freshened
 from scheduler.cli.home import made_home
 from scheduler.cli.reading import PROBLEMS, checked_spec, read_spec
 from scheduler.effects import spool
@@ -20,6 +21,9 @@ def submit(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Spec files; - is stdin.")],
     name: Annotated[str | None, typer.Option(help="Queue it under this name. Needed for stdin.")] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Leave the check to the daemon.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run everything, also what earlier rounds have run.")
+    ] = False,
 ) -> None:
     """Check specs and put them into the queue.
 
@@ -38,7 +42,7 @@ def submit(
             if checked.problems:
                 has_problems = True
                 continue
-        target = spool.submit(home, data, queued_as)
+        target = spool.submit(home, freshened(data, queued_as) if fresh else data, queued_as)
         typer.echo(f"queued {one_line(target.name)} in {home.queue}")
     if holder(home.lock) is None:
         typer.echo(f"the daemon is down; `schedctl --home {home.root} daemon` runs what is queued")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from policies._advice import Question
+from policies.evidence import Outcome
 from scheduler.decide.ended import EndedRound
 from scheduler.decide.facts import Fact, RoundAccepted, RunFinished, RunIntended, RunStarted, SpecRejected
 from scheduler.decide.inputs import DeadlinePassed, EndedBy, RequestMade
@@ -142,6 +143,8 @@ class CloseRecords:
     """Let go of a finished round's records, and keep beside them what is still to be known of it."""
 
     ended: EndedRound
+    #: what later rounds may reuse of it
+    results: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +199,18 @@ class DiscardRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FetchResult:
+    """Read a run that may be reused from the records of its round. It comes back as ResultFetched."""
+
+    round: str
+    content_key: str
+    #: how it ended: "ok", or "pruned" by a rule
+    status: Outcome
+    #: the scores of each of its evaluations must lie in its folder
+    needs_scores: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
     """The daemon has nothing left to do."""
 
@@ -223,5 +238,6 @@ Effect = (
     | DropStates
     | WriteReport
     | DiscardRequest
+    | FetchResult
 )
 Action = Record | LoadRound | KeepSpec | Effect | Exit

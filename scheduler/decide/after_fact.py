@@ -12,6 +12,7 @@ from scheduler.decide.actions import Action
 from scheduler.decide.continuation import states_of_no_use
 from scheduler.decide.failures import Limits, backoff_seconds
 from scheduler.decide.inputs import DeadlineKind
+from scheduler.decide.result_cache import part_of
 from scheduler.decide.room import has_room
 from scheduler.decide.state import PROBE_STAGE, State, open_attempt
 from scheduler.rounds.round import Task
@@ -64,7 +65,7 @@ def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> t
             return (
                 act.WriteReport(round=fact.round),
                 act.MoveSpec(round=fact.round, file=ended.file, suffix=ended.suffix, to="done"),
-                act.CloseRecords(ended=ended),
+                act.CloseRecords(ended=ended, results=part_of(before.rounds[fact.round])),
             )
     return ()
 

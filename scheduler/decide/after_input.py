@@ -11,6 +11,7 @@ from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import deadline, start, start_if_free
 from scheduler.decide.ending import lost_end, reported_end, unreported_end
 from scheduler.decide.failures import Limits
+from scheduler.decide.forgetting import forgotten
 from scheduler.decide.importing import imported
 from scheduler.decide.state import Attempt, RoundState, State, is_spare, open_attempt, open_attempts
 from scheduler.decide.stopping import after_advice, after_evaluation
@@ -167,6 +168,8 @@ def _granted(state: State, event: inputs.RequestMade) -> tuple[tuple[facts.Fact,
             return (facts.DrainStarted(reason=reason),), "draining"
         case "import":
             return imported(state.lessons, event.lessons)
+        case "forget":
+            return forgotten(state, event)
     current = state.rounds.get(event.round or "")
     if current is None and event.round not in state.ended:
         return (), f"no round is called {event.round!r}"

@@ -34,8 +34,10 @@ class BaselineStore:
     forgotten: frozenset[str] = frozenset()
     #: how many were run anew and compared
     checks: int = 0
+    #: how many drifts were seen, by protocol
+    drifts: Mapping[str, int] = field(default_factory=dict)
 
-    def after(self, fact: facts.BaselineKept | facts.BaselineFact) -> BaselineStore:
+    def after(self, fact: facts.BaselineKept | facts.BaselineFact | facts.ResultsForgotten) -> BaselineStore:
         """The store after `fact`."""
         match fact:
             case facts.BaselineKept(family=family, run=run):
@@ -54,7 +56,14 @@ class BaselineStore:
                     families={name: kept for name, kept in self.families.items() if name not in stale},
                     forgotten=self.forgotten | gone,
                     checks=self.checks + 1,
+                    drifts={**self.drifts, fact.protocol: self.drifts.get(fact.protocol, 0) + 1},
                 )
+            case facts.ResultsForgotten():
+                left = {
+                    name: {seed: each for seed, each in kept.items() if not _is_meant(fact, each.run)}
+                    for name, kept in self.families.items()
+                }
+                return replace(self, families={name: kept for name, kept in left.items() if kept})
             case _:
                 return replace(self, settled=self.settled | {_name(fact)}, checks=self.checks + 1)
 
@@ -139,9 +148,8 @@ def expected_value(
     return middle - half, middle + half
 
 
-def reused(store: facts.BaselineKept, wanted: facts.RunIntended) -> facts.RunFinished:
-    """The stored run as the end of the one that is wanted. Nothing runs."""
-    origin = store.run
+def reused(origin: facts.RunFinished, wanted: facts.RunIntended) -> facts.RunFinished:
+    """An earlier run as the end of the one that is wanted. Nothing runs."""
     own = {name: getattr(wanted, name) for name in ("round", "task", "stage", "config", "seed", "attempt")}
     return replace(
         origin,
@@ -152,7 +160,12 @@ def reused(store: facts.BaselineKept, wanted: facts.RunIntended) -> facts.RunFin
         cached_from=f"{origin.round}/{origin.run_dir}",
         kept_step=None,
         is_recovered=False,
+        drifts=wanted.drifts,
     )
+
+
+def _is_meant(forgotten: facts.ResultsForgotten, run: facts.RunFinished) -> bool:
+    return run.round == forgotten.round and forgotten.content_key in (None, run.content_key)
 
 
 def _is_within(value: float, expected: tuple[float, float] | None) -> bool:

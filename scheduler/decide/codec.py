@@ -55,6 +55,7 @@ FACT_TYPES: dict[str, type[Any]] = {
         facts.BaselineKept,
         facts.BaselineAgreed,
         facts.BaselineDrifted,
+        facts.ResultsForgotten,
     )
 }
 

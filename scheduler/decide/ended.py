@@ -36,7 +36,7 @@ class EndedRound:
     variants: int
     #: runs that have ended and count
     runs_done: int
-    #: runs that were taken from the baseline store
+    #: runs of the baseline that were reused
     runs_reused: int
     #: name and number of the first task that was not gone through; a cancelled round may have one
     open_task: Mapping[str, Any] | None

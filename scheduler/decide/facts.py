@@ -50,6 +50,10 @@ class TaskProbed(RoundFact):
     reason: str
     peak_memory_mib: float | None = None
     seconds_per_step: float | None = None
+    #: digest of all that a probe depends on; empty where nobody can tell
+    signature: str = ""
+    #: "<round>/<task>" whose probe it was, where this task took it over
+    taken_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,10 @@ class TaskBegun(RoundFact):
     ledger: Ledger
     #: by protocol and seed, the metric (raw) of stored runs of the baseline, without slot 0
     stored: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    #: digest of all that the task's decisions depend on, its runs aside; empty where nobody can tell
+    signature: str = ""
+    #: "<round>/<task>", an equal task that began with the same: what its runs taught is no news to this one
+    taken_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +77,8 @@ class TaskRebatched(RoundFact):
     task: str
     bsz: int
     reason: str
+    #: of the probe that had found the larger size
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +131,8 @@ class AssignmentFact(AttemptFact):
     content_key: str
     #: folder of the attempt below the round's `runs/`
     run_dir: str
+    #: how often the protocol's baseline had drifted before; what ran before a drift is not reused after it
+    drifts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +212,7 @@ class RunFinished(AssignmentFact):
 
     @property
     def intent(self) -> RunIntended:
-        """What it was asked to do; a run taken from the baseline store has no record of its own for that."""
+        """What it was asked to do; a run that was reused has no record of its own for that."""
         return RunIntended(**{each.name: getattr(self, each.name) for each in fields(AssignmentFact)})
 
 
@@ -452,7 +464,18 @@ class BaselineAgreed(BaselineFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineDrifted(BaselineFact):
-    """It did not. Nothing stored of the protocol so far is reused, from here on."""
+    """It did not. Nothing that ran so far in the protocol is reused, from here on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultsForgotten(LedgerFact):
+    """A person wants results of a round to be reused no more. Its records stay as they are."""
+
+    #: where they ran
+    round: str
+    #: the one result; all of the round when None
+    content_key: str | None = None
+    reason: str = ""
 
 
 Fact = RoundFact | DaemonFact | LedgerFact

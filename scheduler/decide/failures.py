@@ -32,7 +32,9 @@ class Limits:
     prepare_ahead: bool = True
     #: whether a baseline's run that is stored is taken in place of an equal one
     reuse_baselines: bool = True
-    #: one in so many of those is run anew and compared with what is stored; 0 for none
+    #: whether any run that an earlier round made is taken in place of an equal one
+    reuse_results: bool = True
+    #: one in so many of the baseline's is run anew and compared with what is stored; 0 for none
     baseline_check_every: int = 0
     #: between SIGTERM and SIGKILL
     grace_seconds: float = 10.0

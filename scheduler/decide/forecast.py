@@ -106,6 +106,8 @@ class Outlook:
     view: TaskView
     #: the baseline's runs at these stages and slots take nothing: they are reused
     stored: Collection[tuple[str, int]] = ()
+    #: possible runs that take nothing either: earlier rounds have made them
+    made: Collection[PossibleRun] = ()
 
     @classmethod
     def of(cls, task: TaskState, stored: Collection[tuple[str, int]] = ()) -> Outlook:
@@ -130,7 +132,11 @@ class Outlook:
     def _open(self, ask: Callable[[TaskView], Iterable[PossibleRun]]) -> Iterator[PossibleRun]:
         if self.task.is_finished or self.task.parked is not None:
             return
+        if self.made:
+            ask = self.policy.possible_runs  # one by one: those that are alike may not all have been made
         for run in ask(self.view):
+            if run in self.made:
+                continue
             if run.config != BASELINE or (run.stage, run.slot) not in self.stored:
                 yield run
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from policies._ledger import Lesson
-from scheduler.decide.facts import Fact
+from scheduler.decide.facts import Fact, RunFinished
 
 if TYPE_CHECKING:  # the state holds inputs
     from scheduler.decide.state import RoundState
@@ -124,9 +124,11 @@ class RequestMade:
     """A person asked for something through `queue/control/`."""
 
     id: str
-    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import"]
+    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import", "forget"]
     round: str | None = None
     task: str | None = None
+    #: content key of the result that is meant; of "forget" only
+    key: str | None = None
     reason: str = ""
     #: what foreign records teach, by name; of an import only
     lessons: Mapping[str, Lesson] = field(default_factory=dict)
@@ -146,6 +148,18 @@ class RoundDamaged:
 
     request: RequestMade
     problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFetched:
+    """A run that may be reused was looked up in the records of its round."""
+
+    round: str
+    content_key: str
+    #: the run as it ended; None when it is gone or damaged
+    run: RunFinished | None
+    #: what is wrong with it, in words
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +200,7 @@ Input = (
     | RequestMade
     | RoundLoaded
     | RoundDamaged
+    | ResultFetched
     | GateChanged
     | ShutdownRequested
     | Recovered

@@ -34,8 +34,12 @@ class Layered(Mapping[Key, Value]):
 
     def after(self, key: Key, value: Value) -> Layered[Key, Value]:
         """The mapping with that entry; one that was there keeps its place."""
-        length = self._length + (key not in self)
-        recent = {**self._recent, key: value}
+        return self.having({key: value})
+
+    def having(self, entries: Mapping[Key, Value]) -> Layered[Key, Value]:
+        """The mapping with those entries; one that was there keeps its place."""
+        length = self._length + sum(key not in self for key in entries)
+        recent = {**self._recent, **entries}
         if len(recent) <= LEAST_RECENT + 2 * isqrt(length):
             return Layered(self._base, recent, length)
         return Layered({**self._base, **recent})

@@ -1,10 +1,11 @@
-"""What can a plan come to? A fact to record, or a reason to wait."""
+"""What can a plan come to? A fact to record, a result to look up first, or a reason to wait."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from scheduler.decide import facts
+from scheduler.decide.actions import FetchResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Wait:
     needs_device: bool = False
 
 
-Move = facts.Fact | Wait
+Move = facts.Fact | FetchResult | Wait
 
 
 def parked(run: facts.RunFinished, reason: str, remedy: str) -> facts.TaskParked:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from policies._marks import union
 from policies._memo import Memo, Same
 from scheduler.decide import facts
+from scheduler.decide.actions import FetchResult
 from scheduler.decide.ending import reported_end
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
@@ -26,14 +27,15 @@ FAR = 20.0
 STAND_BACK_SECONDS = 5.0
 
 #: of the run in flight alone
-_FORESEEN: Memo[facts.RunIntended | None] = Memo(1)
+_FORESEEN: Memo[facts.RunIntended | FetchResult | None] = Memo(1)
 
 
-def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
+def predicted_run(state: State, limits: Limits) -> facts.RunIntended | FetchResult | None:
     """The run that is intended next if the one in flight ends as it looks now, or however it ends.
 
-    None while nothing is in flight, while what follows depends on what its evaluations do not tell yet, and
-    when nothing would start. A wrong prediction costs a process, never a result.
+    A result that is reused before that has to be looked up first. None while nothing is in flight, while what
+    follows depends on what its evaluations do not tell yet, and when nothing would start. A wrong prediction
+    costs a process, never a result.
     """
     flight = next(iter(open_attempts(state)), None)
     if flight is None:
@@ -45,26 +47,26 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
     worker = state.live.workers.get(attempt.id)
     keeps_state = worker is not None and worker.prepared is not None and worker.prepared.keep_step is not None
     # What only waits for the run in flight is not waited for here.
-    imagined = replace(state, live=Live(waits=state.live.waits, is_recovered=True))
+    imagined = replace(state, live=_without_workers(state.live))
     following = (
         _after_any_end(imagined, task, attempt, limits)
         if likely is None
         else _after_end(imagined, _imagined_end(attempt, likely), limits)
     )
-    if keeps_state and following is not None and _goes_on(attempt.intended, following):
+    if keeps_state and isinstance(following, facts.RunIntended) and _goes_on(attempt.intended, following):
         return None  # it would be prepared from a state that is not there yet
     return following
 
 
 def _after_any_end(
     state: State, task: TaskState, attempt: Attempt, limits: Limits
-) -> facts.RunIntended | None:
+) -> facts.RunIntended | FetchResult | None:
     """The run that follows however the one in flight ends; None where that makes a difference.
 
     Most evaluations change nothing of it, and it is asked for at each.
     """
 
-    def following() -> facts.RunIntended | None:
+    def following() -> facts.RunIntended | FetchResult | None:
         ends = _extremes(task, attempt.intended)
         if attempt.intended.budget["max_steps"] is None:
             ends = ends[:1]  # nobody knows how far it is; most variants are no better
@@ -74,8 +76,13 @@ def _after_any_end(
         return first if all(other == first for other in others) else None
 
     known = (getattr(state, each.name) for each in fields(state) if each.name != "live")
-    waits = tuple(state.live.waits.items())
-    return _FORESEEN.get((attempt.id, limits, waits, *map(Same, known)), following)
+    live = state.live
+    held = (tuple(live.waits.items()), Same(live.fetched), live.spoiled)
+    return _FORESEEN.get((attempt.id, limits, *held, *map(Same, known)), following)
+
+
+def _without_workers(live: Live) -> Live:
+    return Live(waits=live.waits, fetched=live.fetched, spoiled=live.spoiled, is_recovered=True)
 
 
 def seconds_to_stand_back(state: State) -> float:
@@ -99,14 +106,19 @@ def _goes_on(run: facts.RunIntended, following: facts.RunIntended) -> bool:
     )
 
 
-def _after_end(state: State, end: facts.RunFinished, limits: Limits) -> facts.RunIntended | None:
+def _after_end(
+    state: State, end: facts.RunFinished, limits: Limits
+) -> facts.RunIntended | FetchResult | None:
     """The run that follows if the one in flight ends so."""
-    state = fold(state, end)
+    # an end that is only imagined is nothing to reuse
+    state = replace(fold(state, end), results=state.results)
     alike: list[facts.Fact] = []
     for _ in range(MOST_DECISIONS):
         move = next_move(state, limits)
         if isinstance(move, Wait):
             return None
+        if isinstance(move, FetchResult):
+            return move
         if isinstance(move, facts.RunIntended):
             return move if move.stage != PROBE_STAGE else None
         state = fold(state, move)

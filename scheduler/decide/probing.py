@@ -1,13 +1,14 @@
-"""How are batch size and steps frozen for a task? By a probe where it takes one, else at once."""
+"""How are batch size and steps frozen for a task? By its own probe or an equal task's, or at once."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from scheduler.decide import facts
 from scheduler.decide.failures import Again, InFlight, Limits, LowerBatch, Over, Park, standing
 from scheduler.decide.moves import Move, Wait, how_it_failed, parked
 from scheduler.decide.state import PROBE_CONFIG, PROBE_STAGE, TaskState
+from scheduler.decide.task_results import TaskResults
 from scheduler.rounds.identity import Device, RunKey, run_folder
 from scheduler.rounds.round import Task
 
@@ -15,7 +16,9 @@ from scheduler.rounds.round import Task
 PROBE_SECONDS = 600.0
 
 
-def probe_move(round_id: str, task: TaskState, device: Device, limits: Limits) -> Move | None:
+def probe_move(
+    round_id: str, task: TaskState, device: Device, limits: Limits, results: TaskResults
+) -> Move | None:
     """The next fact on the way to frozen batch size and steps; None when the spec has fixed both."""
     uncalibrated = has_uncalibrated_stages(task.task)
     if len(task.task.bsz) <= 1 and not uncalibrated:
@@ -25,13 +28,18 @@ def probe_move(round_id: str, task: TaskState, device: Device, limits: Limits) -
             round=round_id, task=task.task.name, bsz=task.task.bsz[0], reason="the CPU takes the first"
         )
     key = RunKey(task=task.task.name, stage=PROBE_STAGE, config=PROBE_CONFIG, seed=0)
+    signature = results.probe_signature()
+    earlier = results.probed(signature) if key not in task.attempts else None
+    if earlier is not None:
+        source = f"{earlier.round}/{earlier.task}"
+        return replace(earlier, round=round_id, task=task.task.name, taken_from=source)
     match standing(task, task.counted(key), len(task.attempts.get(key, ())), limits):
         case Again(attempt=attempt):
             return _intended(round_id, task, key, attempt, device)
         case InFlight(attempt=in_flight):
             return Wait(reason=f"running {in_flight.id}")
         case Over(run=run) if run.status == "ok":
-            return _probed(run)
+            return _probed(run, signature)
         case Over(run=run) | Park(run=run):
             return parked(run, f"the probe {how_it_failed(run)}", "see error.txt of the probe, then retry")
         case LowerBatch():
@@ -64,7 +72,7 @@ def _intended(round_id: str, task: TaskState, key: RunKey, attempt: int, device:
     )
 
 
-def _probed(run: facts.RunFinished) -> facts.TaskProbed:
+def _probed(run: facts.RunFinished, signature: str) -> facts.TaskProbed:
     prefix = "max_steps."
     return facts.TaskProbed(
         round=run.round,
@@ -78,4 +86,5 @@ def _probed(run: facts.RunFinished) -> facts.TaskProbed:
         reason="the largest that fits" if run.bsz else "calibrated",
         peak_memory_mib=run.peak_memory_mib,
         seconds_per_step=run.extra.get("seconds_per_step"),
+        signature=signature,
     )

@@ -6,12 +6,15 @@ changes in place is its own until it is handed out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from scheduler.decide import facts
 from scheduler.decide.ended import EndedRound, ended_round
 from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.layered import Layered
+from scheduler.decide.result_cache import part_of
 from scheduler.decide.state import RoundState, State, accepted_round, fold, fold_round
 from scheduler.decide.task_state import Attempt, TaskState, fold_task, peak_memory_mib, recounted
 from scheduler.rounds.identity import RunKey
@@ -24,6 +27,8 @@ class Replay:
         self._rest = State()
         self._rounds: dict[str, RoundReplay] = {}
         self._ended: dict[str, EndedRound] = {}
+        #: what later rounds may reuse of those
+        self._results: list[Mapping[str, Any]] = []
         self._accepted: list[str] = []
 
     def take(self, fact: facts.Fact) -> None:
@@ -36,19 +41,16 @@ class Replay:
             self._accepted.append(fact.round)
         self._rounds[fact.round].take(fact)
 
-    def add(self, current: RoundState) -> EndedRound | None:
-        """Take a round as its own facts tell it; what is kept of it if it has ended."""
+    def add(self, current: RoundState) -> None:
+        """Take an open round as its own facts tell it."""
         self._accepted.append(current.round.id)
-        if current.finished is None:
-            self._rounds[current.round.id] = RoundReplay(current)
-            return None
-        self._ended[current.round.id] = ended_round(current)
-        return self._ended[current.round.id]
+        self._rounds[current.round.id] = RoundReplay(current)
 
-    def add_ended(self, ended: EndedRound) -> None:
-        """Take a round as ended without having seen its facts."""
+    def add_ended(self, ended: EndedRound, results: Mapping[str, Any]) -> None:
+        """Take a round as ended, with what later rounds may reuse of it."""
         self._accepted.append(ended.id)
         self._ended[ended.id] = ended
+        self._results.append(results)
 
     def state(self) -> State:
         """The state. What is taken later changes it in place."""
@@ -58,6 +60,7 @@ class Replay:
             self._rest,
             rounds={name: each for name, each in rounds.items() if each.finished is None},
             ended={**self._ended, **finished},
+            results=self._rest.results.having(*self._results, *map(part_of, rounds.values())),
             accepted=tuple(self._accepted),
         )
 

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from policies._ledger import Lesson
+from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.baseline_store import BaselineStore
 from scheduler.decide.ended import EndedRound, ended_round
 from scheduler.decide.facts import PROBE_CONFIG as PROBE_CONFIG
 from scheduler.decide.facts import PROBE_STAGE as PROBE_STAGE
+from scheduler.decide.result_cache import ResultCache
 from scheduler.decide.task_state import Attempt as Attempt
 from scheduler.decide.task_state import TaskState as TaskState
 from scheduler.decide.task_state import fold_task
@@ -89,6 +91,12 @@ class Live:
     waits: Mapping[str, str] = field(default_factory=dict)
     #: "<round>/<task>" of tasks that wait before another try
     backing_off: frozenset[str] = frozenset()
+    #: the reusable result that is being looked up
+    fetching: act.FetchResult | None = None
+    #: those that were found and are not recorded yet, by content key, oldest first
+    fetched: Mapping[str, inputs.ResultFetched] = field(default_factory=dict)
+    #: (round, content key) of those that were gone or damaged
+    spoiled: frozenset[tuple[str, str]] = frozenset()
     #: why the daemon is ending; None while it is not
     stopping: str | None = None
     #: what an earlier daemon left in flight has been settled; nothing is decided before
@@ -120,6 +128,8 @@ class State:
     #: what finished tasks and foreign files teach, by source
     lessons: Mapping[str, Lesson] = field(default_factory=dict)
     baselines: BaselineStore = field(default_factory=BaselineStore)
+    #: runs of all rounds that later ones may reuse
+    results: ResultCache = field(default_factory=ResultCache)
     live: Live = field(default_factory=Live)
 
 
@@ -130,7 +140,8 @@ def fold(state: State, fact: facts.Fact) -> State:
             accepted = (*state.accepted, fact.round)
             return replace(_with_round(state, accepted_round(fact)), accepted=accepted)
         case facts.RoundFact():
-            return _with_round(state, fold_round(_round(state, fact), fact))
+            known = _round(state, fact)
+            return _with_results(_with_round(state, fold_round(known, fact)), fact, known)
         case facts.DaemonStarted():
             devices = {device.id: device for device in fact.devices}
             return replace(state, devices=devices, draining=None)
@@ -138,6 +149,10 @@ def fold(state: State, fact: facts.Fact) -> State:
             return replace(state, lessons={**state.lessons, fact.source: fact.lesson})
         case facts.BaselineKept() | facts.BaselineAgreed() | facts.BaselineDrifted():
             return replace(state, baselines=state.baselines.after(fact))
+        case facts.ResultsForgotten():
+            return replace(
+                state, baselines=state.baselines.after(fact), results=state.results.forgetting(fact)
+            )
         case facts.QueuePaused():
             return replace(state, paused=fact.reason)
         case facts.QueueResumed():
@@ -176,6 +191,15 @@ def _with_round(state: State, current: RoundState) -> State:
     return replace(state, rounds=rounds, ended={**state.ended, current.round.id: ended_round(current)})
 
 
+def _with_results(state: State, fact: facts.RoundFact, known: RoundState) -> State:
+    """The results that later rounds may reuse, with what `fact` adds to them."""
+    name = getattr(fact, "task", None)
+    if name is None:
+        return state
+    results = state.results.after(fact, known.tasks[name].task)
+    return state if results is state.results else replace(state, results=results)
+
+
 def accepted_round(fact: facts.RoundAccepted) -> RoundState:
     """The round as it begins."""
     accepted = Round.from_json(fact.spec)
@@ -202,7 +226,7 @@ def fold_round(current: RoundState, fact: facts.RoundFact) -> RoundState:
 
 
 def count_reused(state: State) -> int:
-    """How many runs of known rounds were taken from the baseline store."""
+    """How many runs of baselines of known rounds were reused."""
     open_tasks = (task for current in state.rounds.values() for task in current.tasks.values())
     return sum(task.reused for task in open_tasks) + sum(ended.runs_reused for ended in state.ended.values())
 

@@ -29,6 +29,9 @@ from scheduler.decide.state import (
     with_loaded,
 )
 
+#: results that are looked up ahead of their turn
+MOST_FETCHED = 16
+
 
 def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tuple[Action, ...]]:
     """The state after `event`, and what is to be done, in order.
@@ -48,7 +51,7 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
     if not any(isinstance(action, act.Record | act.Exit) for action in actions):
         actions += _due(state, limits)
     actions += _ahead(state, event, limits)
-    if not any(isinstance(action, act.Record) for action in actions):
+    if state.live.fetching is None and not any(isinstance(a, act.Record | act.FetchResult) for a in actions):
         actions += _releases(state)  # what is decided is decided: no run goes on in those any more
     return _live_after_actions(state, actions), actions
 
@@ -61,6 +64,8 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
     if ending is not None and not state.live.attempt_ids and not any(open_attempts(state)):
         return (act.Exit(reason=ending),)
     move = next_move(state, limits)
+    if isinstance(move, act.FetchResult):
+        return () if state.live.fetching is not None else (move,)
     if not isinstance(move, Wait):
         return (act.Record(fact=move),)
     spare = state.live.spare
@@ -71,10 +76,13 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
 
 def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, ...]:
     """Prepare the run that will most likely be next; give up one that no longer is."""
-    telling = facts.RunStarted | facts.StopDecided | inputs.RunEvaluated
+    telling = facts.RunStarted | facts.StopDecided | inputs.RunEvaluated | inputs.ResultFetched
     if not limits.prepare_ahead or not isinstance(event, telling):
         return ()
     predicted, spare = predicted_run(state, limits), state.live.spare
+    if isinstance(predicted, act.FetchResult):
+        has_room = state.live.fetching is None and len(state.live.fetched) < MOST_FETCHED
+        return (predicted,) if has_room else ()
     if predicted is None or (spare is not None and spare.intended == predicted):
         return ()
     if spare is None:
@@ -90,19 +98,22 @@ def _releases(state: State) -> tuple[Action, ...]:
 
 
 def _live_after_actions(state: State, actions: tuple[Action, ...]) -> State:
-    """Spare and workers as the actions leave them: made, or told to go."""
-    spare, workers = state.live.spare, dict(state.live.workers)
+    """Spare and workers as the actions leave them, made or told to go; and what is being looked up."""
+    spare, workers, fetching = state.live.spare, dict(state.live.workers), state.live.fetching
     for action in actions:
         match action:
+            case act.FetchResult():
+                fetching = action
             case act.PrepareAhead(start=started):
                 spare = Spare(intended=started.intended)
             case act.ReleaseWorker(attempt_id=attempt_id) if spare and spare.attempt_id == attempt_id:
                 spare = replace(spare, is_leaving=True)
             case act.ReleaseWorker(attempt_id=attempt_id) if attempt_id in workers:
                 workers[attempt_id] = replace(workers[attempt_id], is_leaving=True)
-    if spare is state.live.spare and workers == state.live.workers:
+    is_looking_up = fetching is not state.live.fetching
+    if spare is state.live.spare and workers == state.live.workers and not is_looking_up:
         return state
-    return replace(state, live=replace(state.live, spare=spare, workers=workers))
+    return replace(state, live=replace(state.live, spare=spare, workers=workers, fetching=fetching))
 
 
 def why_nothing_runs(state: State, limits: Limits) -> str | None:
@@ -152,6 +163,9 @@ def _live_after_run(state: State, run: facts.RunFinished) -> State:
         worker = state.live.workers[run.attempt_id]
         holds = f"{run.round}/{run.run_dir}" if run.status == "ok" and run.kept_step is not None else None
         state = _with_worker(state, replace(worker, is_done=True, holds=holds))
+    if run.content_key in state.live.fetched:
+        fetched = {key: found for key, found in state.live.fetched.items() if key != run.content_key}
+        state = replace(state, live=replace(state.live, fetched=fetched))
     if run.failure_class == "network":
         backing_off = state.live.backing_off | {f"{run.round}/{run.task}"}
         state = replace(state, live=replace(state.live, backing_off=backing_off))
@@ -179,6 +193,12 @@ def _live_after_input(state: State, event: inputs.Input) -> State:
             return replace(state, live=ended)
         case inputs.RoundLoaded() if retried_tasks(event.current, event.request):
             return with_loaded(state, event.current)
+        case inputs.ResultFetched(run=None):
+            spoiled = live.spoiled | {(event.round, event.content_key)}
+            return replace(state, live=replace(live, fetching=None, spoiled=spoiled))
+        case inputs.ResultFetched():
+            fetched = {**live.fetched, event.content_key: event}
+            return replace(state, live=replace(live, fetching=None, fetched=fetched))
         case inputs.GateChanged():
             waits = {k: v for k, v in live.waits.items() if k != event.source}
             if event.wait_reason is not None:

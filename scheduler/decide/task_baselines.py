@@ -33,7 +33,7 @@ class TaskBaselines:
         kept = self.state.baselines.find(self._family(wanted.stage), wanted.seed)
         if kept is None or (self._needs_scores and not kept.has_scores) or self._is_check_due():
             return None
-        return baseline_store.reused(kept, wanted)
+        return baseline_store.reused(kept.run, wanted)
 
     def settled(self, run: facts.RunFinished) -> facts.LedgerFact | None:
         """What later rounds are to know of a baseline's run that is over; None when they know it already."""

@@ -31,6 +31,7 @@ from scheduler.decide.run_marks import RunMark
 from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, State, TaskState
 from scheduler.decide.task_baselines import TaskBaselines
 from scheduler.decide.task_identity import policy_of, protocols_of
+from scheduler.decide.task_results import TaskResults
 from scheduler.decide.task_view import RunsOver, task_view
 from scheduler.rounds.identity import Device, RunKey, content_key, run_folder, slot_seed
 from scheduler.rounds.round import BASELINE
@@ -53,6 +54,8 @@ class TaskPlan:
     def of(cls, state: State, current: RoundState, task: TaskState, limits: Limits) -> TaskPlan:
         """The plan on the home's device."""
         device = next(iter(state.devices.values()))
+        if current.round.fresh:
+            limits = replace(limits, reuse_baselines=False, reuse_results=False)
         return cls(
             state=state,
             current=current,
@@ -69,6 +72,17 @@ class TaskPlan:
         return TaskBaselines(state=self.state, task=self.task, protocols=self.protocols, limits=self.limits)
 
     @property
+    def results(self) -> TaskResults:
+        """What earlier rounds have of the task's runs."""
+        return TaskResults(
+            state=self.state,
+            task=self.task,
+            device=self.device,
+            protocols=self.protocols,
+            limits=self.limits,
+        )
+
+    @property
     def round_id(self) -> str:
         return self.current.round.id
 
@@ -78,14 +92,11 @@ class TaskPlan:
         if in_flight is not None:
             return Wait(reason=f"running {in_flight.id}")
         if self.task.probed is None:
-            move = probe_move(self.round_id, self.task, self.device, self.limits)
+            move = probe_move(self.round_id, self.task, self.device, self.limits, self.results)
             if move is not None:
                 return move
         if self.task.begun is None:
-            ledger = learnt(tuple(self.state.lessons.values()), self.task.task.objective)
-            return facts.TaskBegun(
-                round=self.round_id, task=self.task.task.name, ledger=ledger, stored=self.baselines.fresh()
-            )
+            return self._begin()
         due = self._due_after_ends()
         if due is not None:
             return due
@@ -94,7 +105,21 @@ class TaskPlan:
             step = self.policy.next(view)
         except UnmatchedError as error:
             return self._incomparable(error)
-        return self._finish(view) if step is None else self._fact(step)
+        return self._finish(view) if step is None else self._fact(step, view)
+
+    def _begin(self) -> facts.TaskBegun:
+        """What is known is frozen; an equal task's runs are no news, and it begins as that one did."""
+        signature = self.results.signature()
+        earlier = self.results.beginning(signature)
+        where: dict[str, Any] = {"round": self.round_id, "task": self.task.task.name}
+        if earlier is not None:
+            return replace(earlier, **where, taken_from=f"{earlier.round}/{earlier.task}")
+        return facts.TaskBegun(
+            **where,
+            ledger=learnt(tuple(self.state.lessons.values()), self.task.task.objective),
+            stored=self.baselines.fresh(),
+            signature=signature,
+        )
 
     def _incomparable(self, error: UnmatchedError) -> facts.TaskParked:
         """Runs of one protocol that were scored differently: no policy can go on from there."""
@@ -112,7 +137,7 @@ class TaskPlan:
         for mark, marked in self.task.runs.items():
             if mark.protocol == self.protocols.get(mark.stage):
                 ended = marked if ends_for_good(self.task, mark, self.limits) else 0
-                if mark.is_cached and self.state.baselines.forgotten:
+                if mark.is_cached and (self.state.baselines.forgotten or self.state.baselines.drifts):
                     ended = sum(1 << place for place in members(ended) if self._is_over(mark, place))
                 if ended:
                     places[mark.stage, mark.slot] = places.get((mark.stage, mark.slot), 0) | ended
@@ -120,7 +145,11 @@ class TaskPlan:
             protocols=self.protocols,
             end_of=self._end_of,
             places=places,
-            known_by=(self.limits.max_attempts, self.state.baselines.forgotten),
+            known_by=(
+                self.limits.max_attempts,
+                self.state.baselines.forgotten,
+                tuple(self.state.baselines.drifts.items()),
+            ),
         )
 
     def _end_of(self, key: RunKey) -> facts.RunFinished | None:
@@ -166,7 +195,10 @@ class TaskPlan:
         match self._standing(key):
             case LowerBatch(run=run, bsz=bsz):
                 reason = f"out of memory at bsz={run.bsz} ({run.stage} {run.config} s{run.seed})"
-                return facts.TaskRebatched(round=self.round_id, task=key.task, bsz=bsz, reason=reason)
+                probe = self.task.probed.signature if self.task.probed is not None else ""
+                return facts.TaskRebatched(
+                    round=self.round_id, task=key.task, bsz=bsz, reason=reason, signature=probe
+                )
             case Park(run=run, remedy=remedy):
                 return parked(run, first_line(run.error), remedy)
             case Over(run=run):
@@ -185,8 +217,11 @@ class TaskPlan:
         return standing(self.task, counted, len(self.task.attempts.get(key, ())), self.limits)
 
     def _is_out_of_date(self, attempt: Attempt) -> bool:
-        """Whether it was taken from the baseline store, and a drift has been seen since."""
-        return attempt.finished is not None and self.state.baselines.is_forgotten(attempt.finished)
+        """Whether it was reused, and a drift has been seen since."""
+        run = attempt.finished
+        if run is None or run.cached_from is None:
+            return False
+        return self.state.baselines.is_forgotten(run) or self.results.is_from_before_a_drift(run)
 
     def _breaker(self, key: RunKey, run: facts.RunFinished) -> Move | None:
         """Park the task when the failure is not the variant's alone: it would fail every variant alike."""
@@ -205,7 +240,7 @@ class TaskPlan:
         reason = f"{last.config} and {run.config} failed alike: {first_line(run.error)}"
         return parked(run, reason, "mend what both have in common, then retry")
 
-    def _fact(self, step: Step) -> Move:
+    def _fact(self, step: Step, view: TaskView) -> Move:
         """The fact that a step of the policy becomes."""
         where: dict[str, Any] = {"round": self.round_id, "task": self.task.task.name}
         match step:
@@ -226,6 +261,7 @@ class TaskPlan:
                 )
             case Judge(config=config, verdict=verdict):
                 numbers = asdict(verdict)
+                numbers["warnings"] = (*verdict.warnings, *self.results.warnings(view, config))
                 return facts.VerdictReached(**where, config=config, verdict=numbers.pop("name"), **numbers)
 
     def _run(self, step: Run) -> Move:
@@ -234,7 +270,7 @@ class TaskPlan:
         match self._standing(key):
             case Again(attempt=attempt):
                 wanted = self._intended(key, step.slot, attempt)
-                return self.baselines.stored_end(wanted) or wanted
+                return self.baselines.stored_end(wanted) or self.results.earlier_end(wanted) or wanted
             case InFlight(attempt=in_flight):
                 return Wait(reason=f"running {in_flight.id}")
             case other:
@@ -256,6 +292,7 @@ class TaskPlan:
             run_dir=run_folder(key, attempt),
             keep_for_steps=steps_to_keep_for(self.task, key.stage, slot),
             continue_from=state_to_go_on_from(self.task, key, self.protocols),
+            drifts=self.state.baselines.drifts.get(protocol, 0),
         )
 
     def _decision(self, step: Decide) -> facts.VariantFact:
@@ -285,7 +322,8 @@ class TaskPlan:
         """The task's lesson for later rounds, and then its end."""
         source = f"{self.round_id}/{self.task.task.name}"
         lesson = self.policy.lesson(view)
-        if lesson.is_empty or self.state.lessons.get(source) == lesson:
+        # one that equals another's is of the same runs, bit for bit: a repeated seed is no evidence
+        if lesson.is_empty or lesson in self.state.lessons.values():
             return facts.TaskFinished(round=self.round_id, task=self.task.task.name)
         return facts.LessonLearnt(source=source, lesson=lesson)
 

@@ -15,7 +15,7 @@ from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.layered import Layered
 from scheduler.decide.run_marks import Pace, RunMark, gathered, measured_seconds, moved, run_marks
 from scheduler.rounds.identity import RunKey
-from scheduler.rounds.round import Budget, Task
+from scheduler.rounds.round import BASELINE, Budget, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class TaskState:
     paces: Mapping[str, Pace] = field(default_factory=dict)
     #: by stage, of the last run that was intended or taken from a store since the batch size was frozen
     protocols: Mapping[str, str] = field(default_factory=dict)
-    #: runs that were taken from a store
+    #: runs of the baseline that were taken from a store
     reused: int = 0
     #: most that a run held on its device, or in the machine's memory; None before one has told
     peak_memory_mib: float | None = None
@@ -248,7 +248,8 @@ def _with_attempt(
     if isinstance(fact, facts.RunFinished) and fact.cached_from is not None:
         attempts.append(Attempt(intended=fact.intent, finished=fact))
         protocols = _protocols(task, fact)
-        return _with_attempts(task, key, tuple(attempts), reused=task.reused + 1, protocols=protocols)
+        reused = task.reused + (key.config == BASELINE)
+        return _with_attempts(task, key, tuple(attempts), reused=reused, protocols=protocols)
     raise ValueError(f"{type(fact).__name__} for {fact.attempt_id}, which is not open")
 
 
@@ -368,7 +369,12 @@ def _rebatched(task: TaskState, fact: facts.TaskRebatched) -> TaskState:
     """A new protocol: finished runs are kept but no longer match, and every decision is open again."""
     steps = task.probed.max_steps if task.probed is not None else {}
     probed = facts.TaskProbed(
-        round=fact.round, task=fact.task, bsz=fact.bsz, max_steps=steps, reason=fact.reason
+        round=fact.round,
+        task=fact.task,
+        bsz=fact.bsz,
+        max_steps=steps,
+        reason=fact.reason,
+        signature=fact.signature,
     )
     return replace(
         task,
@@ -409,7 +415,7 @@ def recounted(task: TaskState) -> TaskState:
         paces=_paces(lasting, ends),
         decided=gathered(_decided(task), len(task.task.places)),
         judged=_judged(task.task, task.verdicts.values()),
-        reused=sum(end.cached_from is not None for end in ends),
+        reused=sum(end.cached_from is not None and end.config == BASELINE for end in ends),
         versions={key.stage: object() for key in task.attempts if key.stage != PROBE_STAGE},
     )
 

@@ -76,9 +76,9 @@ class Books:
         self._rounds[round_id], current = reopened_round(self._home.round(round_id))
         return current
 
-    def end_round(self, ended: EndedRound) -> None:
+    def end_round(self, ended: EndedRound, results: Mapping[str, Any]) -> None:
         """Let go of a finished round's file, and keep beside it what is still to be known of the round."""
-        write_ended(self._home.round(ended.id), ended)
+        write_ended(self._home.round(ended.id), ended, results)
         self.close_round(ended.id)
 
     def close_round(self, round_id: str) -> None:

@@ -19,7 +19,10 @@ from scheduler.rounds.paths import HomePaths
 _VERBS: tuple[str, ...] = get_args(get_type_hints(RequestMade)["verb"])
 #: verbs that mean nothing without a round
 _VERBS_OF_A_ROUND = ("cancel", "retry")
-_ARGUMENTS = frozenset({"round", "task", "reason"})
+_ARGUMENTS = frozenset({"round", "task", "key", "reason"})
+#: the one verb that names a result
+_FORGET = "forget"
+_CONTENT_KEY = re.compile(r"[0-9a-f]{16}")
 _MAX_BYTES = 16 * 1024
 #: the one verb with more to say than a line
 _IMPORT = "import"
@@ -104,4 +107,13 @@ def _request(request_id: str, fields: dict[str, Any]) -> RequestMade:
         raise ValueError(f"its reason is not a text of at most {_MAX_REASON_LENGTH} characters")
     if verb in _VERBS_OF_A_ROUND and "round" not in fields:
         raise ValueError(f"{verb} needs a round")
+    content_key = fields.get("key")
+    if verb == _FORGET and content_key is None and "round" not in fields:
+        raise ValueError("forget needs a round or the content key of a result")
+    if content_key is not None and (verb != _FORGET or not _is_content_key(content_key)):
+        raise ValueError(f"its key {content_key!r} cannot be the content key of a result")
     return RequestMade(id=request_id, verb=verb, lessons=lessons, **fields)
+
+
+def _is_content_key(value: object) -> bool:
+    return isinstance(value, str) and _CONTENT_KEY.fullmatch(value) is not None

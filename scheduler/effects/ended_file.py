@@ -7,6 +7,7 @@ written, the records are read whole and the file is made again.
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,22 +31,24 @@ class EndedFile:
 
     ended: EndedRound
     accepted_at: str
+    #: what later rounds may reuse of it, as ResultCache.having takes it
+    results: Mapping[str, Any]
 
 
-def write_ended(paths: RoundPaths, ended: EndedRound) -> None:
+def write_ended(paths: RoundPaths, ended: EndedRound, results: Mapping[str, Any]) -> None:
     """Keep what is to be known of the round. Its last record must be on the disk.
 
     It is derived: nothing is fsynced, and it is left out where the disk is full, or the folder gone. Equal
     records give equal bytes.
     """
     try:
-        replace(paths.ended, _line_of(paths, ended), sync=False)
+        replace(paths.ended, _line_of(paths, ended, results), sync=False)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
             raise
 
 
-def _line_of(paths: RoundPaths, ended: EndedRound) -> bytes:
+def _line_of(paths: RoundPaths, ended: EndedRound, results: Mapping[str, Any]) -> bytes:
     size, last = _last_line(paths.records)
     record = decode(last)
     return encode(
@@ -59,6 +62,7 @@ def _line_of(paths: RoundPaths, ended: EndedRound) -> bytes:
             "last_crc": record["crc"],
             "accepted_at": accepted_at(paths),
             "ended": ended.to_json(),
+            "results": results,
         }
     )
 
@@ -71,7 +75,11 @@ def read_ended(paths: RoundPaths) -> EndedFile | None:
         record = decode(last)
         if _stands_for(told) != (VERSION, size, record["seq"], record["crc"]):
             return None
-        return EndedFile(ended=EndedRound.from_json(told["ended"]), accepted_at=told["accepted_at"])
+        return EndedFile(
+            ended=EndedRound.from_json(told["ended"]),
+            accepted_at=told["accepted_at"],
+            results=told["results"],
+        )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

@@ -21,6 +21,7 @@ from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.patience import Patience
 from scheduler.effects.reception import Reception
 from scheduler.effects.reporting import Reporting
+from scheduler.effects.stored_results import StoredResults
 from scheduler.effects.workers import Workers
 from scheduler.rounds.paths import HomePaths, RunPaths
 from scheduler.rounds.settings import Settings
@@ -47,7 +48,9 @@ class Performer:
         books: Books,
         log: LauncherLog,
         patience: Patience,
+        results: StoredResults,
     ) -> None:
+        self._results = results
         self._home = home
         self._post = post
         self._settings = settings
@@ -94,6 +97,8 @@ class Performer:
                 for run_dir in run_dirs:
                     # Gone or not: nothing asks for it again, and the end of the task sweeps once more.
                     shutil.rmtree(self._home.round(round_id).run(run_dir).checkpoint, ignore_errors=True)
+            case act.FetchResult():
+                self._results.fetch(action)
             case act.WriteReport(round=round_id, is_live=is_live):
                 self._reporting.write(round_id, is_live=is_live)
             case act.UnloadRound(round=round_id):
@@ -118,8 +123,8 @@ class Performer:
                 self._reception.reject(rejected)
             case act.MoveSpec():
                 self._reception.move(action)
-            case act.CloseRecords(ended=ended):
-                self._books.end_round(ended)
+            case act.CloseRecords(ended=ended, results=results):
+                self._books.end_round(ended, results)
             case act.KeepError(run=run):
                 self._keep_error(run)
             case act.DiscardRequest(id=request_id, answer=answer):

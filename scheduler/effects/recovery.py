@@ -12,9 +12,11 @@ from typing import Any
 
 import orjson
 
+from scheduler.decide.ended import ended_round
 from scheduler.decide.facts import RoundFact, RunStarted
 from scheduler.decide.inputs import Recovered
 from scheduler.decide.replay import Replay, RoundReplay
+from scheduler.decide.result_cache import part_of
 from scheduler.decide.state import Attempt, RoundState, State, open_attempts
 from scheduler.effects.ended_file import accepted_at, read_ended, write_ended
 from scheduler.effects.fact_lines import Recorded
@@ -88,7 +90,7 @@ class _Reading:
         journals = {}
         for _, paths, ended in sorted(known, key=lambda each: (each[0], each[1].root.name)):
             if ended is not None:
-                self.known.add_ended(ended.ended)
+                self.known.add_ended(ended.ended, ended.results)
             elif (journal := self._read_round(paths)) is not None:
                 journals[paths.root.name] = journal
         return journals
@@ -103,12 +105,15 @@ class _Reading:
         if not reading.known.is_accepted or reading.known.current.round.id != paths.root.name:
             journal.close()
             return None
-        ended = self.known.add(reading.known.current)
-        if ended is None:
+        current = reading.known.current
+        if current.finished is None:
+            self.known.add(current)
             self._last_starts += reading.last_starts.values()
             return journal
         journal.close()
-        write_ended(paths, ended)
+        ended, results = ended_round(current), part_of(current)
+        self.known.add_ended(ended, results)
+        write_ended(paths, ended, results)
         return None
 
     def started_at(self, state: State) -> dict[str, datetime]:

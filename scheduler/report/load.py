@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from scheduler.decide import facts
 from scheduler.decide.codec import event_name, from_record
@@ -14,6 +16,18 @@ from scheduler.effects.records import read_facts, read_records
 from scheduler.report.history import History, Moment
 from scheduler.rounds.errors import CorruptRecordsError, UnknownIdError
 from scheduler.rounds.paths import HomePaths, RoundPaths
+
+#: of which kinds the results that may be reused are made
+_REUSABLE_EVENTS = {
+    event_name(kind)
+    for kind in (
+        facts.RoundAccepted,
+        facts.RunFinished,
+        facts.TaskProbed,
+        facts.TaskRebatched,
+        facts.TaskBegun,
+    )
+}
 
 
 def load_round(paths: RoundPaths) -> RoundState:
@@ -64,6 +78,41 @@ def load_home(home: HomePaths) -> State:
             fact = from_record(record)
             if isinstance(fact, kind):
                 state = fold(state, fact)
+    return state
+
+
+def load_results(home: HomePaths, broken: list[CorruptRecordsError] | None = None) -> State:
+    """`load_home`, and every round with what later ones may reuse of it; without attempts and decisions.
+
+    Raises CorruptRecordsError, unless there is a list to collect those of rounds in: they are left out.
+    """
+    state = load_home(home)
+    firsts = []
+    for name in round_ids(home):
+        try:
+            first = next(read_records(home.round(name).records), None)
+        except CorruptRecordsError:
+            first = {"ts": ""}  # told when the whole is read
+        firsts.append(("" if first is None else first["ts"], name))
+    for _, name in sorted(firsts):
+        try:
+            state = _with_results(state, home.round(name).records)
+        except CorruptRecordsError as error:
+            if broken is None:
+                raise
+            broken.append(error)
+    return state
+
+
+def _with_results(state: State, records: Path) -> State:
+    for record in read_records(records):
+        fact = from_record(record) if record["event"] in _REUSABLE_EVENTS else None
+        match fact:
+            case facts.RoundAccepted():
+                state = fold(state, fact)
+            case facts.RoundFact():
+                task = state.rounds[fact.round].tasks[getattr(fact, "task", "")].task
+                state = replace(state, results=state.results.after(fact, task))
     return state
 
 

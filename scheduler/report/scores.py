@@ -1,10 +1,13 @@
-"""How many examples did a run get right? Asked of its scores.npy, where each is either right or wrong."""
+"""What does a run's scores.npy hold? How many examples it got right, and the digest records know it by."""
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from array import array
 from pathlib import Path
+
+from scheduler.rounds.identity import DIGEST_LENGTH
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 #: magic, version and the two bytes that tell the header's length
@@ -16,16 +19,29 @@ def right_and_all(path: Path) -> tuple[int, int] | None:
 
     None too where there is no such file of float32 scores.
     """
+    told = _scores_in(path)
+    if told is None:
+        return None
+    scores = array("f", told)
+    if sys.byteorder == "big":
+        scores.byteswap()
+    right = scores.count(1.0)
+    return (right, len(scores)) if scores and right + scores.count(0.0) == len(scores) else None
+
+
+def scores_digest(path: Path) -> str | None:
+    """The digest by which records know these scores; None where there is no such file of float32 scores."""
+    told = _scores_in(path)
+    return None if told is None else hashlib.sha256(told).hexdigest()[:DIGEST_LENGTH]
+
+
+def _scores_in(path: Path) -> bytes | None:
+    """The numbers as they lie in the file."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
     start = _PREFIX_BYTES + int.from_bytes(data[8:_PREFIX_BYTES], "little")
     header = data[_PREFIX_BYTES:start]
-    if not data.startswith(_MAGIC) or b"'<f4'" not in header or (len(data) - start) % 4:
-        return None
-    scores = array("f", data[start:])
-    if sys.byteorder == "big":
-        scores.byteswap()
-    right = scores.count(1.0)
-    return (right, len(scores)) if scores and right + scores.count(0.0) == len(scores) else None
+    is_whole = data.startswith(_MAGIC) and b"'<f4'" in header and (len(data) - start) % 4 == 0
+    return data[start:] if is_whole else None

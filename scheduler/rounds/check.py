@@ -53,6 +53,7 @@ def check(parsed: Parsed, file: str) -> tuple[Draft | None, list[Problem]]:
         after=tuple(spec.after),
         tasks=tuple(checkable for task in tasks if (checkable := _checkable(task, problems)) is not None),
         judge=spec.judge,
+        fresh=spec.fresh,
     )
     return draft, [_with_task(problem, raw) for problem in problems]
 

@@ -89,6 +89,8 @@ class Draft:
     tasks: tuple[TaskDraft, ...]
     #: ways of judging to report, by name, with their options
     judge: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: whether nothing of earlier rounds is reused
+    fresh: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal draft."""
@@ -99,6 +101,7 @@ class Draft:
             "after": self.after,
             "tasks": [task.to_json() for task in self.tasks],
             "judge": self.judge,
+            "fresh": self.fresh,
         }
 
     @classmethod
@@ -111,4 +114,5 @@ class Draft:
             after=tuple(data["after"]),
             tasks=tuple(TaskDraft.from_json(task) for task in data["tasks"]),
             judge=data["judge"],
+            fresh=data["fresh"],
         )

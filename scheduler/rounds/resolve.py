@@ -33,6 +33,7 @@ def resolved(draft: Draft, answer: Any) -> Round:
             after=draft.after,
             tasks=tuple(_task(task, told) for task, told in _pairs(draft, answer)),
             judge=draft.judge,
+            fresh=draft.fresh,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UnusableAnswerError(f"{type(error).__name__}: {error}") from error

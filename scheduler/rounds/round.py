@@ -130,6 +130,8 @@ class Round:
     tasks: tuple[Task, ...]
     #: ways of judging to report, by name, with their options; none of them decides anything
     judge: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: whether all of it is run, whatever earlier rounds have run already
+    fresh: bool = False
 
     def task(self, name: str) -> Task:
         """The task called `name`. Raises KeyError."""
@@ -154,6 +156,7 @@ class Round:
             tasks=tasks,
             # rounds of before have none
             judge=data.get("judge", {}),
+            fresh=data.get("fresh", False),
         )
 
 

@@ -56,7 +56,9 @@ class Settings:
     context_ahead: bool = False
     #: whether a baseline that ran in an earlier round is taken from the ledger, and not run again
     reuse_baselines: bool = True
-    #: one in so many reused runs is run anew and compared with what is stored; 0 for none
+    #: whether any run that an earlier round made is taken from its records, and not run again
+    reuse_results: bool = True
+    #: one in so many reused runs of baselines is run anew and compared with what is stored; 0 for none
     baseline_check_every: int = 0
     #: a run that is still preparing (imports, data, model) after this long is ended as hung
     prepare_timeout_seconds: float = 3600.0
@@ -187,6 +189,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "prepare_ahead": _flag,
     "context_ahead": _flag,
     "reuse_baselines": _flag,
+    "reuse_results": _flag,
     "baseline_check_every": _whole(0, 1_000_000),
     "prepare_timeout_seconds": _number(5.0, MAX_SECONDS),
     "cost_per_hour": _number(0.0, 1e6),

@@ -197,6 +197,9 @@ class RoundSpec(_Table):
     after: Annotated[list[Id], _check(_are_distinct, "must all differ")] = Field(
         [], description="Ids of rounds that must be finished first."
     )
+    fresh: bool = Field(
+        False, description="Run everything, also what earlier rounds have run already; nothing is reused."
+    )
     objective: ObjectiveSpec = _may_be_left_out(description="How every task is judged.")
     policy: PolicySpec = _may_be_left_out(description="Who decides in every task.")
     stages: StagesSpec = _may_be_left_out(description="The stages of every task.")

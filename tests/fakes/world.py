@@ -107,6 +107,8 @@ class World:
         self.inputs: list[inputs.Input] = []
         self.performed: list[act.Action] = []
         self.is_running = False
+        #: rounds whose runs cannot be read any more
+        self.damaged: set[str] = set()
         self.state = State()
         self.intended: dict[str, facts.RunIntended] = {}
 
@@ -194,6 +196,8 @@ class World:
                 self._train(intended)
             case act.StopRun(attempt_id=attempt_id):
                 self._stop(attempt_id)
+            case act.FetchResult():
+                self.inbox.append(self._fetched(effect))
             case act.ReleaseWorker(attempt_id=attempt_id):
                 self.inbox.append(inputs.WorkerEnded(attempt_id=attempt_id, returncode=0))
             case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
@@ -225,6 +229,21 @@ class World:
                 )
             )
         self.inbox.append(inputs.RunResult(attempt_id=intended.attempt_id, result=result))
+
+    def _fetched(self, wanted: act.FetchResult) -> inputs.ResultFetched:
+        """The run as its round's records have it."""
+        ends = (fact for fact in self.facts if isinstance(fact, facts.RunFinished))
+        run = next(
+            end
+            for end in ends
+            if (end.round, end.content_key, end.status) == (wanted.round, wanted.content_key, wanted.status)
+            and end.cached_from is None
+        )
+        if wanted.round in self.damaged:
+            run = None
+        return inputs.ResultFetched(
+            round=wanted.round, content_key=wanted.content_key, run=run, problem="" if run else "damaged"
+        )
 
     def _stop(self, attempt_id: str) -> None:
         """The run ends at the next evaluation that is still to come."""

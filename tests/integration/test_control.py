@@ -36,6 +36,26 @@ def test_requests_are_taken_in_the_order_they_were_made(home: HomePaths) -> None
     ]
 
 
+def test_a_result_is_forgotten_by_its_round_or_its_key(home: HomePaths) -> None:
+    send(home, "forget", round="night")
+    send(home, "forget", key="0123456789abcdef")
+    assert [(request.round, request.key) for request in take(home)] == [
+        ("night", None),
+        (None, "0123456789abcdef"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [("forget", {}), ("forget", {"key": "../x"}), ("forget", {"key": 3}), ("pause", {"key": "0" * 16})],
+)
+def test_a_key_is_a_content_key_and_belongs_to_forget(
+    home: HomePaths, verb: str, arguments: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match="key"):
+        send(home, verb, **arguments)
+
+
 def test_a_request_stays_until_it_is_discarded(home: HomePaths) -> None:
     first, second = send(home, "pause"), send(home, "resume")
     assert [request.id for request in take(home)] == [first, second]

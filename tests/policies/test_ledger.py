@@ -138,6 +138,34 @@ def test_a_task_of_one_stage_teaches_the_noise_of_that_stage(stage: str, kind: s
     assert {"quick": lesson.quick.df, "medium": lesson.medium.df} == {"quick": 0, "medium": 0} | {kind: 2}
 
 
+def reused_at(stage: str) -> TaskRuns:
+    """The task with every run of both variants at that stage taken from an earlier round."""
+    variants = {
+        name: tuple(replace(each, is_reused=each.stage == stage) for each in runs)
+        for name, runs in TASK.variants.items()
+    }
+    return replace(TASK, variants=variants)
+
+
+def test_variants_that_were_reused_teach_nothing_again() -> None:
+    everything = {
+        name: tuple(replace(each, is_reused=True) for each in runs) for name, runs in TASK.variants.items()
+    }
+    baseline = tuple(replace(each, is_reused=True) for each in TASK.baseline)
+    assert lesson_of(replace(TASK, variants=everything, baseline=baseline), PLAN).is_empty
+    without = lesson_of(reused_at("medium"), PLAN)
+    assert (len(without.readings), without.confirmed, without.pairs.pairs) == (2, 0, 0)
+
+
+def test_a_new_candidate_teaches_beside_one_that_was_reused() -> None:
+    both = replace(TASK, variants={**TASK.variants, "c": tuple(medium("c", 0.6, 0.54, 0.56))})
+    old_a = {**both.variants, "a": tuple(replace(each, is_reused=True) for each in both.variants["a"])}
+    plan = LookPlan(candidates=("a", "c"), looks=2)
+    lesson = lesson_of(replace(both, variants=old_a), plan)
+    assert lesson.confirmed == 1
+    assert lesson.pairs.pairs == 2
+
+
 def test_a_reused_run_of_the_baseline_teaches_no_noise_again() -> None:
     fresh_ones = tuple(run("baseline", "medium", slot, 0.50 + 0.01 * slot) for slot in range(4))
     reused = tuple(replace(each, is_reused=each.slot < 2) for each in fresh_ones)

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from trainers import kept_data
 from trainers.prepared_data import prepared_arrays
 
 KEY = {"set": "squares", "version": 1}
@@ -138,6 +140,7 @@ RACER = """
 import json, sys
 from pathlib import Path
 import numpy as np
+from trainers import kept_data
 from trainers.prepared_data import prepared_arrays
 sys.stdin.readline()
 wrong = 0
@@ -166,3 +169,52 @@ def test_processes_that_make_map_and_delete_at_once_all_get_whole_arrays(tmp_pat
     said = [racer.communicate("go\n", timeout=120) for racer in racers]
     assert [(out.strip(), err) for out, err in said] == [("0", "")] * 2
     assert not [folder for folder in kept(tmp_path) if folder.name.startswith(".")]
+
+
+def test_what_is_kept_can_be_listed_and_verified(tmp_path: Path) -> None:
+    assert kept_data.kept_data(tmp_path) == ()
+    prepared_arrays(tmp_path, KEY, Maker())
+    (only,) = kept_data.kept_data(tmp_path)
+    assert only.key == KEY
+    assert only.bytes > 8000
+    assert kept_data.problems_of(only) == ()
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "an array that is gone", "a key that is none"])
+def test_damage_to_what_is_kept_is_told(tmp_path: Path, damage: str) -> None:
+    prepared_arrays(tmp_path, KEY, Maker())
+    (folder,) = kept(tmp_path)
+    array = folder / "tokens.npy"
+    if damage == "a flipped byte":
+        array.write_bytes(array.read_bytes()[:-1] + b"\x01")
+    elif damage == "an array that is gone":
+        array.unlink()
+    else:
+        (folder / "key.json").write_text("[]")
+    (problem,) = kept_data.problems_of(kept_data.kept_data(tmp_path)[0])
+    assert str(folder) in problem
+
+
+def test_data_from_before_digests_is_no_damage(tmp_path: Path) -> None:
+    prepared_arrays(tmp_path, KEY, Maker())
+    (folder,) = kept(tmp_path)
+    told = json.loads((folder / "key.json").read_bytes())
+    del told["digests"]
+    (folder / "key.json").write_text(json.dumps(told))
+    assert kept_data.problems_of(kept_data.kept_data(tmp_path)[0]) == ()
+    make = Maker()
+    assert_right(prepared_arrays(tmp_path, KEY, make))
+    assert make.calls == 0
+
+
+def test_old_data_goes_first_by_age_and_then_by_size(tmp_path: Path) -> None:
+    for number in range(3):
+        prepared_arrays(tmp_path, {"number": number}, Maker())
+    oldest, middle, newest = sorted(kept(tmp_path), key=lambda f: f.name)
+    for age, folder in ((9000, oldest), (60, middle), (0, newest)):
+        moment = time.time() - age
+        os.utime(folder / "key.json", (moment, moment))
+    assert [each.folder for each in kept_data.prune(tmp_path, older_than_seconds=3600)] == [oldest]
+    assert kept_data.prune(tmp_path, 10**9) == ()
+    assert [each.folder for each in kept_data.prune(tmp_path, 0, keep=newest)] == [middle]
+    assert kept(tmp_path) == [newest]

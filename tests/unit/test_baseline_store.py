@@ -68,8 +68,10 @@ def of_kind(world: World, kind: type[Any]) -> list[Any]:
     return [fact for fact in world.facts if isinstance(fact, kind)]
 
 
-def two_nights(first: Task, second: Task, **options: Any) -> World:
-    return play(scored, make_round(first, id="one"), make_round(second, id="two"), **options)
+def two_nights(first: Task, second: Task, *, reuse_baselines: bool = True) -> World:
+    """Variants are always run."""
+    limits = Limits(reuse_baselines=reuse_baselines, reuse_results=False)
+    return play(scored, make_round(first, id="one"), make_round(second, id="two"), limits=limits)
 
 
 def test_the_second_round_with_the_same_task_does_not_run_its_baseline_again() -> None:
@@ -96,7 +98,7 @@ def test_the_second_round_with_the_same_task_does_not_run_its_baseline_again() -
 
 def test_a_reused_baseline_leads_to_the_verdicts_of_one_that_ran() -> None:
     with_it = two_nights(task(policy=SCREENS), task(policy=SCREENS))
-    without = two_nights(task(policy=SCREENS), task(policy=SCREENS), limits=Limits(reuse_baselines=False))
+    without = two_nights(task(policy=SCREENS), task(policy=SCREENS), reuse_baselines=False)
     assert reused(with_it, "two")
     assert not reused(without, "two")
 
@@ -166,7 +168,7 @@ def test_only_a_baseline_that_ended_well_is_kept() -> None:
 
 
 def test_a_setting_turns_reuse_off() -> None:
-    world = two_nights(task(), task(), limits=Limits(reuse_baselines=False))
+    world = two_nights(task(), task(), reuse_baselines=False)
     assert started(world, "two") == started(world, "one")
 
 

@@ -206,7 +206,18 @@ def test_what_is_stored_costs_nothing_in_the_plan() -> None:
     ]
     assert rows == [6, 0]
     assert "to run: 3 to 16 runs" in without
-    assert "to run: 2 to 10 runs" in with_it
+    # its variants ran at quick in round two
+    assert "runs of earlier rounds, which are reused: 2 at quick" in with_it
+    assert "to run: 0 to 8 runs" in with_it
+
+
+def test_a_fresh_round_is_explained_as_one_that_runs_everything() -> None:
+    known, round_state = rerun(keeps=5)
+    fresh = replace(round_state, round=replace(round_state.round, fresh=True))
+    said = "\n".join(explanation(fresh, known))
+    assert "fresh: everything is run" in said
+    assert "to run: 3 to 16 runs" in said
+    assert "which are reused" not in said
 
 
 def test_a_batch_size_still_to_be_probed_is_looked_up_among_those_listed() -> None:

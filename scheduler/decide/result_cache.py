@@ -1,0 +1,259 @@
+"""Which runs of earlier rounds may stand in for new ones? A fold of facts, in memory little more than keys.
+
+Only where a run lies is known here; the run itself is read from the records of its round when it is wanted.
+A run that was itself reused is left out: its origin is here.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from policies._stop_rules import OPTUNA_PREFIX, StopRules
+from policies.evidence import Outcome
+from scheduler.decide import facts
+from scheduler.decide.codec import from_record, to_fields
+from scheduler.decide.layered import Layered
+from scheduler.rounds.identity import digest
+from scheduler.rounds.round import Task
+
+if TYPE_CHECKING:  # the state holds this cache
+    from scheduler.decide.state import RoundState
+
+TaskFact = TypeVar("TaskFact", bound=facts.TaskProbed | facts.TaskBegun)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """What a task's results have in common: all that the choice among equal runs depends on."""
+
+    round: str
+    task: str
+    #: in which their values are told
+    metric: str
+    #: "ok", or "pruned" by a rule
+    status: Outcome
+    #: how often the protocol's baseline had drifted before they ran
+    drifts: int = 0
+    #: whether the scores of each of their evaluations were kept
+    has_scores: bool = False
+    #: digest of what a rule went by that ended them before their time; empty for whole ones
+    rules: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultCache:
+    """Where results lie, by content key; and with what tasks began, by their signature."""
+
+    shelves: Layered[str, tuple[Shelf, ...]] = field(default_factory=Layered)
+    probes: Layered[str, tuple[facts.TaskProbed, ...]] = field(default_factory=Layered)
+    beginnings: Layered[str, tuple[facts.TaskBegun, ...]] = field(default_factory=Layered)
+    #: (round, content key) a person wants to be reused no more; None stands for all of the round
+    forgotten: frozenset[tuple[str, str | None]] = frozenset()
+
+    def after(self, fact: facts.RoundFact, task: Task) -> Self:
+        """The cache after a fact of `task`; itself where the fact adds nothing."""
+        match fact:
+            case facts.RunFinished() if may_be_reused(fact, task):
+                rule = fact.stopped_by if fact.status == "pruned" else None
+                alone = _alone(_TheTask(task), fact.round, fact.task, fact.status, fact.drifts, rule)
+                known = self.shelves.get(fact.content_key) or ()
+                if alone[0] in known:
+                    return self
+                return replace(self, shelves=self.shelves.after(fact.content_key, _ordered(known + alone)))
+            case facts.TaskProbed(signature=signature, taken_from=None) if signature:
+                return self._with_probe(fact)
+            case facts.TaskRebatched(signature=signature) if signature:
+                lowered = _lowered(fact, self.probes.get(signature) or ())
+                return self if lowered is None else self._with_probe(lowered)
+            case facts.TaskBegun(signature=signature, taken_from=None) if signature:
+                return self._with_beginning(fact)
+        return self
+
+    def forgetting(self, fact: facts.ResultsForgotten) -> Self:
+        """The cache without what a person wants to be forgotten."""
+        return replace(self, forgotten=self.forgotten | {(fact.round, fact.content_key)})
+
+    def find(self, content_key: str) -> tuple[Shelf, ...]:
+        """Every shelf on which the result lies."""
+        return tuple(
+            shelf
+            for shelf in self.shelves.get(content_key) or ()
+            if not self.is_forgotten(shelf.round) and (shelf.round, content_key) not in self.forgotten
+        )
+
+    def is_forgotten(self, round_id: str) -> bool:
+        """Whether nothing of the round is to be reused."""
+        return (round_id, None) in self.forgotten
+
+    def probed(self, signature: str) -> tuple[facts.TaskProbed, ...]:
+        """What probes of equal tasks found."""
+        return tuple(p for p in self.probes.get(signature) or () if not self.is_forgotten(p.round))
+
+    def begun(self, signature: str) -> tuple[facts.TaskBegun, ...]:
+        """With what equal tasks began."""
+        return tuple(b for b in self.beginnings.get(signature) or () if not self.is_forgotten(b.round))
+
+    def results(self) -> Iterator[tuple[str, Shelf]]:
+        """Every result that may be reused, by content key."""
+        for key in self.shelves:
+            yield from ((key, shelf) for shelf in self.find(key))
+
+    def part(self, round_id: str) -> dict[str, Any]:
+        """What the facts of one round have added, as a JSON object for `having`."""
+        lies_on = ((shelf, key) for key, shelves in self.shelves.items() for shelf in shelves)
+        tasks: list[facts.TaskProbed | facts.TaskBegun] = []
+        for known in (self.beginnings, self.probes):
+            tasks += [fact for _, found in known.items() for fact in found if fact.round == round_id]
+        return _part(((shelf, key) for shelf, key in lies_on if shelf.round == round_id), tasks)
+
+    def having(self, *parts: Mapping[str, Any]) -> Self:
+        """The cache with what `part` gave of others."""
+        found: dict[str, tuple[Shelf, ...]] = {}
+        for told in (shelf for part in parts for shelf in part["shelves"]):
+            alone = (Shelf(**{name: value for name, value in told.items() if name != "keys"}),)
+            for key in told["keys"]:
+                found[key] = (found.get(key) or self.shelves.get(key) or ()) + alone
+        ordered = {key: _ordered(shelves) for key, shelves in found.items()}
+        made = replace(self, shelves=self.shelves.having(ordered))
+        for told in (task for part in parts for task in part["tasks"]):
+            match from_record(told):
+                case facts.TaskProbed() as probed:
+                    made = made._with_probe(probed)
+                case facts.TaskBegun() as begun:
+                    made = made._with_beginning(begun)
+        return made
+
+    def _with_probe(self, probed: facts.TaskProbed) -> Self:
+        known = _with(self.probes.get(probed.signature) or (), probed)
+        return replace(self, probes=self.probes.after(probed.signature, known))
+
+    def _with_beginning(self, begun: facts.TaskBegun) -> Self:
+        known = _with(self.beginnings.get(begun.signature) or (), begun)
+        return replace(self, beginnings=self.beginnings.after(begun.signature, known))
+
+
+def _ordered(shelves: tuple[Shelf, ...]) -> tuple[Shelf, ...]:
+    """In an order that does not depend on which round's facts were read first."""
+    return tuple(sorted(shelves, key=astuple)) if len(shelves) > 1 else shelves
+
+
+def _with(known: tuple[TaskFact, ...], fact: TaskFact) -> tuple[TaskFact, ...]:
+    """What is known of equal tasks, in such an order, with the newest fact of one."""
+    others = tuple(each for each in known if (each.round, each.task) != (fact.round, fact.task))
+    return tuple(sorted((*others, fact), key=lambda each: (each.round, each.task)))
+
+
+def part_of(current: RoundState) -> dict[str, Any]:
+    """The same `part`, from the state of the round alone: for a file that stands for an ended round."""
+    lies_on: list[tuple[Shelf, str]] = []
+    tasks: list[facts.TaskProbed | facts.TaskBegun] = []
+    for known in current.tasks.values():
+        tries = (attempt for attempts in known.attempts.values() for attempt in attempts)
+        ends = (attempt.finished for attempt in tries if attempt.finished is not None)
+        reusable = (run for run in ends if may_be_reused(run, known.task))
+        lies_on += [(shelf_of(run, known.task), run.content_key) for run in reusable]
+        told = (fact for fact in (known.begun, known.probed) if fact is not None)
+        tasks += [fact for fact in told if fact.signature and fact.taken_from is None]
+    return _part(lies_on, tasks)
+
+
+def _part(
+    lies_on: Iterable[tuple[Shelf, str]], tasks: Iterable[facts.TaskProbed | facts.TaskBegun]
+) -> dict[str, Any]:
+    keys: dict[Shelf, set[str]] = {}
+    for shelf, key in lies_on:
+        keys.setdefault(shelf, set()).add(key)
+    shelves = [{**asdict(shelf), "keys": sorted(found)} for shelf, found in keys.items()]
+    return {
+        "shelves": sorted(shelves, key=lambda told: (told["task"], told["keys"])),
+        "tasks": sorted(map(to_fields, tasks), key=lambda told: (told["task"], told["event"])),
+    }
+
+
+def shelf_of(run: facts.RunFinished, task: Task) -> Shelf:
+    """Where a run of `task` that may be reused lies."""
+    rule = run.stopped_by if run.status == "pruned" else None
+    return _alone(_TheTask(task), run.round, run.task, run.status, run.drifts, rule)[0]
+
+
+def may_be_reused(run: facts.RunFinished, task: Task) -> bool:
+    """Whether a run of `task` may stand in for an equal one: it is whole, or ended by a rule."""
+    is_whole = run.status == "ok" and run.value is not None and math.isfinite(run.value)
+    was_stopped = run.status == "pruned" and run.stopped_by is not None
+    is_known = bool(run.content_key) and task.identity.is_complete
+    return (is_whole or was_stopped) and is_known and run.cached_from is None
+
+
+def needs_scores(task: Task) -> bool:
+    """Whether a rule of the task reads the scores of every evaluation in a run's folder."""
+    return StopRules.of(task.policy.options).needs_scores
+
+
+def rules_of(task: Task, *, ask_others: bool) -> str:
+    """Digest of what in-run rules go by, beside the run itself; with `ask_others`, all other runs."""
+    seen: dict[str, Any] = {
+        "policy": asdict(task.policy),
+        "objective": asdict(task.objective),
+        "baseline": task.baseline.config,
+        "seeds": task.seeds,
+    }
+    if ask_others:
+        seen["variants"] = [variant.config for variant in task.variants]
+    return digest(seen)
+
+
+class _TheTask:
+    """A task as a key: itself alone, since comparing its variants would take longer than all the rest."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _TheTask) and other.task is self.task
+
+    def __hash__(self) -> int:
+        return id(self.task)
+
+
+@functools.lru_cache(maxsize=256)
+def _alone(
+    the: _TheTask, round_id: str, task: str, status: Outcome, drifts: int, rule: str | None
+) -> tuple[Shelf]:
+    """The shelf; equal ones in a row are one object, so that a result takes little more than its key."""
+    asks_others = rule is not None and rule.startswith(OPTUNA_PREFIX)
+    shelf = Shelf(
+        round=round_id,
+        task=task,
+        metric=the.task.objective.metric,
+        status=status,
+        drifts=drifts,
+        has_scores=needs_scores(the.task),
+        rules="" if rule is None else rules_of(the.task, ask_others=asks_others),
+    )
+    return (shelf,)
+
+
+def _task(fact: facts.TaskProbed | facts.TaskBegun) -> tuple[str, str]:
+    return fact.round, fact.task
+
+
+def _lowered(fact: facts.TaskRebatched, known: tuple[facts.TaskProbed, ...]) -> facts.TaskProbed | None:
+    """What the probe should have found: a size that ran out of memory later does not fit."""
+    own = next((each for each in known if _task(each) == (fact.round, fact.task)), None)
+    found = own or (known[-1] if known else None)
+    if found is None:
+        return None
+    return facts.TaskProbed(
+        round=fact.round,
+        task=fact.task,
+        bsz=fact.bsz,
+        max_steps=found.max_steps,
+        reason=fact.reason,
+        signature=fact.signature,
+    )
