@@ -157,7 +157,13 @@ def report(told: dict[str, list[dict[str, Any]]], runs: int, cpu_ms: float, fsyn
     print(row("runs that the same round under another name made", "0", f"{made['again']} of {runs}"))
     demand = f"<= {DEMANDED_MS:g} ms"
     print(row("a reused run: looked up, checked, recorded", demand, f"{mean_ms:.1f} ms (p95 {p95_ms:.1f})"))
-    print(row("the same with its decision and its verdict, three records", "-", f"{whole_ms:.1f} ms"))
+    print(
+        row(
+            "the same with its decision and its verdict, three records and one fsync",
+            "-",
+            f"{whole_ms:.1f} ms",
+        )
+    )
     print(row("of that, the daemon's processor time, the whole round shared out", "-", f"{cpu_ms:.1f} ms"))
     print(row("one append with its fsync, in the same sitting", "-", f"{fsync_ms:.1f} ms"))
     for name, way in (("first", "first time"), ("again", "another name"), ("fresh", "`fresh = true`")):
@@ -167,7 +173,7 @@ def report(told: dict[str, list[dict[str, Any]]], runs: int, cpu_ms: float, fsyn
 
 
 def lookups_ms(records: list[dict[str, Any]]) -> list[float]:
-    """From the record before a reused run to its own: one fsync, the plan, and the look at where it ran."""
+    """From the record before a reused run to its own: an fsync, the plan, and the look at where it ran."""
     return [
         1000 * (time_of(record) - time_of(before))
         for before, record in itertools.pairwise(records)

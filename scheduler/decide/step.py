@@ -137,6 +137,9 @@ def _live_after(state: State, fact: facts.Fact) -> State:
             return _live_after_intent(state, fact)
         case facts.RunFinished():
             return _live_after_run(state, fact)
+        case facts.RoundFinished() if state.live.fetched:
+            # what was looked up for it and not taken is of no use any more
+            return replace(state, live=replace(state.live, fetched={}))
         case facts.DaemonStarted():
             return replace(state, live=Live())
     return state

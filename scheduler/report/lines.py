@@ -172,7 +172,8 @@ def _accepted(fact: facts.RoundAccepted) -> str:
 
 def _probe_reason(fact: facts.TaskProbed) -> str:
     steps = "".join(f"; {stage} calibrated to {number} steps" for stage, number in fact.max_steps.items())
-    return one_line(fact.reason) + steps
+    taken = f"; taken from {one_line(fact.taken_from)}" if fact.taken_from is not None else ""
+    return one_line(fact.reason) + steps + taken
 
 
 def _verdict_counts(fact: facts.RoundFinished, before: State) -> str:
@@ -255,7 +256,8 @@ def _finished(fact: facts.RunFinished, before: State) -> str | None:
     objective = before.rounds[fact.round].round.task(fact.task).objective
     fields = [run, *_readings(fact, objective)]
     if fact.cached_from is not None:
-        return " ".join(["CACHE", *fields, f"from={one_line(fact.cached_from)}", f"round={fact.round}"])
+        word = "CACHE"
+        fields.append(f"from={one_line(fact.cached_from)}")
     if fact.status != "ok":
         fields.append(f"status={fact.status}")
     if fact.stopped_by is not None:

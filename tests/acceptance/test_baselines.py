@@ -35,6 +35,7 @@ def ran(home: Home, round_id: str) -> list[tuple[str, str]]:
 
 
 def test_the_second_round_of_a_task_runs_its_variants_only(home: Home) -> None:
+    home.paths.settings.write_text(f"{home.paths.settings.read_text()}reuse_results = false\n")
     home.start()
     home.drop("one", home.spec("one"))
     home.wait_for("one")

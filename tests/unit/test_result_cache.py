@@ -17,6 +17,7 @@ from scheduler.decide import codec, facts, inputs
 from scheduler.decide.failures import Limits
 from scheduler.decide.result_cache import ResultCache, part_of
 from scheduler.decide.state import State, fold
+from scheduler.report.lines import line_for
 from scheduler.rounds.round import Budget, PolicyChoice, Stage, Task, TrainerIdentity, Variant
 
 SCORES = {"baseline": 0.50, "good": 0.58, "bad": 0.49, "null": 0.5005, "late": 0.53}
@@ -114,6 +115,18 @@ def test_a_stopped_run_is_taken_with_its_rule() -> None:
     world = twice(task(policy=STOPS), outcome=stopping)
     stopped = [end for end in reused(world, "two") if end.status == "pruned"]
     assert [(end.config, end.stopped_by) for end in stopped] == [("bad", "noop")]
+
+
+def test_the_log_tells_where_a_run_and_a_probe_were_taken_from() -> None:
+    world = twice(task(bsz=(64, 32), policy=STOPS), outcome=stopping_or_probed, device=GPU)
+    state, lines = State(), list[str]()
+    for fact in world.facts:
+        lines.append(line_for(fact, state) or "")
+        state = fold(state, fact)
+    taken = [line for line in lines if "round=two" in line]
+    assert "PROBE task=renamed bsz=64 (the largest that fits; taken from one/sums) round=two" in taken
+    stopped = next(line for line in taken if line.startswith("CACHE") and "cfg=bad" in line)
+    assert "from=one/sums.quick.bad.s0.a1 status=pruned stopped_by=noop" in stopped
 
 
 def test_a_stopped_run_counts_for_nothing_under_another_policy() -> None:
