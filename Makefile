@@ -50,6 +50,7 @@ pytest: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/status_latency.py
 	$(BIN)/python benchmarks/handover.py
+	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/idle_daemon.py
 	$(BIN)/python benchmarks/policies/simulate.py
 	$(BIN)/python benchmarks/peers/compare.py --write
