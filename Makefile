@@ -52,6 +52,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/handover.py
 	$(BIN)/python benchmarks/cached_round.py
 	$(BIN)/python benchmarks/demo_round.py
+	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/idle_daemon.py
 	$(BIN)/python benchmarks/recovery.py
 	$(BIN)/python benchmarks/policies/simulate.py

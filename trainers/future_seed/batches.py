@@ -27,9 +27,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`. To CUDA it goes from pinned memory, so that nothing waits for the copy."""
-        if device.type != "cuda":
+        if self.tokens.device == device:
             return self
-        tokens, masked = (x.pin_memory().to(device, non_blocking=True) for x in (self.tokens, self.masked))
+        parts = [self.tokens, self.masked]
+        if device.type == "cuda":
+            parts = [part.pin_memory() for part in parts]
+        tokens, masked = (part.to(device, non_blocking=True) for part in parts)
         return Batch(tokens=tokens, masked=masked)
 
     def split(self, size: int) -> Iterator[Batch]:
@@ -43,14 +46,15 @@ class TrainingBatches:
 
     def __init__(self, task: Task, *, seed: int, bsz: int) -> None:
         self._task = task
-        self._bsz = bsz
+        #: examples in a batch
+        self.bsz = bsz
         self._generator = np.random.default_rng([seed, DATA_STREAM])
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        return as_batch(self._task.draw(self._generator, self._bsz, held_out=False))
+        return as_batch(self._task.draw(self._generator, self.bsz, held_out=False))
 
     @property
     def position(self) -> Mapping[str, Any]:

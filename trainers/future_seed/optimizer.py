@@ -45,30 +45,30 @@ class Optimizer:
 
     def __init__(self, model: Rwkv7, config: Config) -> None:
         self._clip_grad = config.clip_grad
-        self._blocks: list[Block] = []
+        self.blocks: list[Block] = []
         groups = []
         for parameters, peak_lr, weight_decay in _kinds(model, config):
             for parameter in parameters:
                 parameter.requires_grad_(peak_lr > 0)
             if peak_lr > 0:
                 block = Block.of(parameters)
-                self._blocks.append(block)
+                self.blocks.append(block)
                 groups.append({"params": [block.flat], "peak_lr": peak_lr, "weight_decay": weight_decay})
         #: those that learn
-        self.parameters = [parameter for block in self._blocks for parameter in block.parameters]
+        self.parameters = [parameter for block in self.blocks for parameter in block.parameters]
         self.adamw = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
 
     def to(self, device: torch.device) -> None:
         """Move the parameters. Before the first step."""
-        for block in self._blocks:
+        for block in self.blocks:
             block.to(device)
 
     def step(self, loss: Tensor, factor: float) -> None:
         """A step down the gradient of `loss`, clipped, at `factor` times the peak learning rates."""
         gradients = iter(torch.autograd.grad(loss, self.parameters))
-        for block in self._blocks:
+        for block in self.blocks:
             block.flat.grad = torch.cat([next(gradients).reshape(-1) for _ in block.parameters])
-        torch.nn.utils.clip_grad_norm_([block.flat for block in self._blocks], self._clip_grad)
+        torch.nn.utils.clip_grad_norm_([block.flat for block in self.blocks], self._clip_grad)
         for group in self.adamw.param_groups:
             group["lr"] = group["peak_lr"] * factor
         self.adamw.step()
