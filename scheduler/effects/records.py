@@ -41,15 +41,14 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
     CorruptRecordsError at damage that has whole records after it.
     """
     with path.open("rb") as file:
-        for line, _ in _verified(file, path, _read_record):
+        for line in _verified(file, path, _read_record):
             yield line.record
 
 
 def read_facts(path: Path) -> Iterator[Recorded]:
     """Every fact in a file, and None for what is none; else like `read_records`, and much faster."""
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
-        for recorded, _ in _verified(file, path, read_fact):
-            yield recorded
+        yield from _verified(file, path, read_fact)
 
 
 class Journal:
@@ -245,42 +244,56 @@ def _read_record(line: bytes) -> _Whole:
 def _take_all(
     file: BinaryIO, path: Path, read: Callable[[bytes], Line], take: Callable[[Line], object]
 ) -> tuple[int, int]:
-    """Hand over every record; returns how many there are, and where the last one ends."""
-    count, end = 0, 0
-    for line, end_of_line in _verified(file, path, read):
+    """Hand over every record before a torn tail; returns how many there are, and where the last one ends."""
+    count = end = 0
+    for line in file:
+        record = _whole(line, file, path, read, number=count + 1, offset=end)
+        if record is None:
+            break
         try:
-            take(line)
+            take(record)
         except (ValueError, KeyError, TypeError) as error:
             what = f"cannot follow the ones before it ({error})"
             raise _corrupt(path, count + 1, end, what) from error
-        count, end = count + 1, end_of_line
+        count += 1
+        end += len(line)
     return count, end
 
 
-def _verified(file: BinaryIO, path: Path, read: Callable[[bytes], Line]) -> Iterator[tuple[Line, int]]:
-    """Each record, as `read` gives it, with the offset of its end; stops before a torn tail."""
+def _verified(file: BinaryIO, path: Path, read: Callable[[bytes], Line]) -> Iterator[Line]:
+    """Each record before a torn tail, as `read` gives it."""
     end = 0
     for number, line in enumerate(file, start=1):
-        is_terminated = line.endswith(b"\n")
-        try:
-            record = read(line) if is_terminated else None
-        except NotAFactError as error:
-            raise _corrupt(path, number, end, f"makes no sense to this version ({error})") from error
-        except ValueError:
-            record = None
+        record = _whole(line, file, path, read, number=number, offset=end)
         if record is None:
-            # Nothing more is read after an unterminated line: what a writer adds meanwhile would look
-            # like the lines after a damaged one.
-            rest = line + file.read() if is_terminated else line
-            if _holds_whole_record(rest):
-                raise _corrupt(path, number, end, "is damaged, and whole records follow it")
             return
-        if record.v > VERSION:
-            raise _corrupt(path, number, end, f"was written by a newer version (format {record.v})")
-        if record.seq != number:
-            raise _corrupt(path, number, end, f"has seq {record.seq}, so records are missing or doubled")
         end += len(line)
-        yield record, end
+        yield record
+
+
+def _whole(
+    line: bytes, file: BinaryIO, path: Path, read: Callable[[bytes], Line], *, number: int, offset: int
+) -> Line | None:
+    """The record in a line that was just read from `file`; None at a torn tail, which ends the file."""
+    is_terminated = line.endswith(b"\n")
+    try:
+        record = read(line) if is_terminated else None
+    except NotAFactError as error:
+        raise _corrupt(path, number, offset, f"makes no sense to this version ({error})") from error
+    except ValueError:
+        record = None
+    if record is None:
+        # Nothing more is read after an unterminated line: what a writer adds meanwhile would look
+        # like the lines after a damaged one.
+        rest = line + file.read() if is_terminated else line
+        if _holds_whole_record(rest):
+            raise _corrupt(path, number, offset, "is damaged, and whole records follow it")
+        return None
+    if record.v > VERSION:
+        raise _corrupt(path, number, offset, f"was written by a newer version (format {record.v})")
+    if record.seq != number:
+        raise _corrupt(path, number, offset, f"has seq {record.seq}, so records are missing or doubled")
+    return record
 
 
 def _holds_whole_record(damaged: bytes) -> bool:

@@ -249,7 +249,7 @@ def test_pause_resume_and_cancel_are_obeyed(home: Home) -> None:
 def damage(path: Path) -> bytes:
     """Change a byte in the middle; returns the file as it then is."""
     lines = path.read_bytes().splitlines(keepends=True)
-    lines[3] = lines[3].replace(b"run", b"ruN", 1)
+    lines[1] = lines[1].replace(b"night", b"light", 1)
     path.write_bytes(b"".join(lines))
     return path.read_bytes()
 
@@ -264,7 +264,7 @@ def test_records_of_an_open_round_damaged_in_the_middle_refuse_a_start_with_78(h
     damaged = damage(path)
     refused = home.schedctl("daemon")
     assert refused.returncode == os.EX_CONFIG
-    assert "records.jsonl" in refused.stderr
+    assert "records.jsonl, line 2 " in refused.stderr
     assert path.read_bytes() == damaged
 
 
@@ -277,7 +277,7 @@ def test_records_of_an_ended_round_damaged_in_the_middle_are_found_by_doctor(hom
     assert path.read_bytes() == damaged
     looked = home.schedctl("doctor")
     assert looked.returncode == 1
-    assert f"{path}, line 4 " in looked.stdout
+    assert f"{path}, line 2 " in looked.stdout
 
 
 def test_wrong_settings_are_refused_with_64(home: Home) -> None:
