@@ -51,6 +51,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/status_latency.py
 	$(BIN)/python benchmarks/handover.py
 	$(BIN)/python benchmarks/idle_daemon.py
+	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/policies/simulate.py
 	$(BIN)/python benchmarks/peers/compare.py --write
 

@@ -399,7 +399,9 @@ class Search:
 
 def _first_of(ranked: Sequence[int], places: int) -> int | None:
     """The rank of the best one among `places`."""
-    return next((rank for rank, place in enumerate(ranked) if places >> place & 1), None)
+    digits = f"{places:b}"[::-1]  # a bit of a long number is far to find, a letter is not
+    among = (rank for rank, place in enumerate(ranked) if digits[place : place + 1] == "1")
+    return next(among, None)
 
 
 def _slot_0_delta(view: TaskView, name: str, stage: str) -> Delta | None:

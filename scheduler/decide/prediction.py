@@ -17,7 +17,7 @@ from scheduler.rounds.round import BASELINE
 #: decisions between the end of one run and the intent of the next: a whole task may be promoted and judged
 MOST_DECISIONS = 200
 #: so many alike in turn are the beginning of a series: each variant that waits for one gets one
-SERIES = 5
+SERIES = 2
 #: share of its steps after which a run's evaluations tell how it will end
 TELLING_SHARE = 0.5
 #: how far from the baseline a run may end for all that is known beforehand, in min_effects
@@ -98,22 +98,29 @@ def _after_end(state: State, end: facts.RunFinished, limits: Limits) -> facts.Ru
             return move if move.stage != PROBE_STAGE else None
         state = fold(state, move)
         alike = [*(fact for fact in alike if type(fact) is type(move)), move]
-        if len(alike) >= SERIES and _left(state, move) > MOST_DECISIONS:
+        is_series = len(alike) >= SERIES or isinstance(move, facts.LookTaken)
+        if is_series and _left(state, move) > MOST_DECISIONS:
             return None
     return None
 
 
 def _left(state: State, decision: facts.Fact) -> int:
-    """How many variants wait for a decision like that."""
-    if not isinstance(decision, facts.VariantFact | facts.VerdictReached):
+    """How many variants wait for a decision like that; after the last look, for their verdicts."""
+    if not isinstance(decision, facts.VariantFact | facts.VerdictReached | facts.LookTaken):
         return 0
     task = state.rounds[decision.round].tasks[decision.task]
+    if isinstance(decision, facts.LookTaken) and not _is_last(decision, task.confirm_set):
+        return 0
     out = union(task.judged.values())
     if isinstance(decision, facts.VariantFact):
         ended = (facts.VariantPruned, facts.VariantHeld)
         out |= union(each for mark, each in task.decided.items() if mark.stage == decision.stage)
         out |= union(each for mark, each in task.decided.items() if mark.kind in ended)
     return len(task.task.names) - out.bit_count()
+
+
+def _is_last(look: facts.LookTaken, frozen: facts.ConfirmSetFrozen | None) -> bool:
+    return frozen is not None and look.look == frozen.looks
 
 
 def _imagined_end(attempt: Attempt, value: float) -> facts.RunFinished:
