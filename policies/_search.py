@@ -7,7 +7,15 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from policies._assessment import Progress, TaskRuns, evidence, is_comparable, progress, screened_variant
+from policies._assessment import (
+    Progress,
+    TaskRuns,
+    evidence,
+    is_comparable,
+    progress,
+    screened_at_quick,
+    screened_variant,
+)
 from policies._calibration import calibrated_share
 from policies._confirming import baseline_slots, candidate_slots
 from policies._looks import LookPlan, Looks, adjusted_p
@@ -284,7 +292,8 @@ class Search:
 
         def ranked() -> tuple[int, ...]:
             names = self.marks.names
-            by_chance = {place: self.screened(names[place]).at_quick.chance() for place in members(survivors)}
+            shown = {place: screened_at_quick(self.runs, names[place]) for place in members(survivors)}
+            by_chance = {place: each.chance() for place, each in shown.items()}
             return tuple(sorted(by_chance, key=lambda place: -by_chance[place]))
 
         return _RANKINGS.get(("by chance", self._known_by(self.quick), survivors), ranked)

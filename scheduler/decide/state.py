@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from policies._ledger import Lesson
 from scheduler.decide import facts, inputs
 from scheduler.decide.baseline_store import BaselineStore
+from scheduler.decide.task_fold import fold_task
 from scheduler.decide.task_state import PROBE_CONFIG as PROBE_CONFIG
 from scheduler.decide.task_state import PROBE_STAGE as PROBE_STAGE
 from scheduler.decide.task_state import Attempt as Attempt
 from scheduler.decide.task_state import TaskState as TaskState
-from scheduler.decide.task_state import fold_task
 from scheduler.decide.task_state import observation as observation
 from scheduler.rounds.identity import Device
 from scheduler.rounds.round import Round
