@@ -52,6 +52,7 @@ CALIBRATION_SEED = 0
 # What follows from thousands of runs is asked for again with each of the decisions that they lead to.
 _WEAK: Memo[int] = Memo(2)
 _RANKINGS: Memo[tuple[int, ...]] = Memo(4)
+_PROGRESS: Memo[Progress] = Memo(2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,11 @@ class Search:
 
     @functools.cached_property
     def progress(self) -> Progress | None:
-        return progress(self.runs, self.plan, self.failed) if self.plan is not None else None
+        plan = self.plan
+        if plan is None:
+            return None
+        known_by = (self._known_by(*self.view.stages), plan, self.failed)
+        return _PROGRESS.get(known_by, lambda: progress(self.runs, plan, self.failed))
 
     def next(self) -> Step | None:
         if not self.marks.names:

@@ -24,11 +24,11 @@ TELLING_SHARE = 0.5
 FAR = 20.0
 
 #: of the run in flight alone
-_FORESEEN: Memo[facts.RunIntended | None] = Memo(1)
+_FORESEEN: Memo[tuple[facts.RunIntended | None, ...]] = Memo(1)
 
 
 def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
-    """The run that is intended next if the one in flight ends as it looks now, or however it ends.
+    """The run that is intended next however the one in flight ends, or if it ends as it looks now.
 
     None while nothing is in flight, while what follows depends on what its evaluations do not tell yet, and
     when nothing would start. A wrong prediction costs a process, never a result.
@@ -39,37 +39,38 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | None:
     _, task, attempt = flight
     if attempt.started is None or attempt.intended.stage == PROBE_STAGE:
         return None
-    likely = _likely_value(state, task, attempt)
     worker = state.live.workers.get(attempt.id)
     keeps_state = worker is not None and worker.prepared is not None and worker.prepared.keep_step is not None
-    # What only waits for the run in flight is not waited for here.
-    imagined = replace(state, live=Live(waits=state.live.waits, is_recovered=True))
-    following = (
-        _after_any_end(imagined, task, attempt, limits)
-        if likely is None
-        else _after_end(imagined, _imagined_end(attempt, likely), limits)
-    )
+    following = _after_likely_end(state, task, attempt, limits)
     if keeps_state and following is not None and _goes_on(attempt.intended, following):
         return None  # it would be prepared from a state that is not there yet
     return following
 
 
-def _after_any_end(
+def _after_likely_end(
     state: State, task: TaskState, attempt: Attempt, limits: Limits
 ) -> facts.RunIntended | None:
-    """The run that follows however the one in flight ends; None where that makes a difference.
+    # What only waits for the run in flight is not waited for here.
+    imagined = replace(state, live=Live(waits=state.live.waits, is_recovered=True))
+    first, *others = _after_extremes(imagined, task, attempt, limits)
+    if all(other == first for other in others):
+        return first
+    likely = _likely_value(state, task, attempt)
+    return None if likely is None else _after_end(imagined, _imagined_end(attempt, likely), limits)
 
-    Most evaluations change nothing of it, and it is asked for at each.
-    """
 
-    def following() -> facts.RunIntended | None:
+def _after_extremes(
+    state: State, task: TaskState, attempt: Attempt, limits: Limits
+) -> tuple[facts.RunIntended | None, ...]:
+    """What follows a very bad end and a very good one. Worked out once, since no evaluation changes it."""
+
+    def following() -> tuple[facts.RunIntended | None, ...]:
         ends = _extremes(task, attempt.intended)
         if attempt.intended.budget["max_steps"] is None:
             ends = ends[:1]  # nobody knows how far it is; most variants are no better
         if attempt.stop is not None:
             ends = ends[:1]  # it has no value that counts
-        first, *others = (_after_end(state, _imagined_end(attempt, value), limits) for value in ends)
-        return first if all(other == first for other in others) else None
+        return tuple(_after_end(state, _imagined_end(attempt, value), limits) for value in ends)
 
     known = (getattr(state, each.name) for each in fields(state) if each.name != "live")
     waits = tuple(state.live.waits.items())
