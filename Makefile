@@ -55,6 +55,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/idle_daemon.py
 	$(BIN)/python benchmarks/recovery.py
+	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/policies/simulate.py
 	$(BIN)/python benchmarks/peers/compare.py --write
 

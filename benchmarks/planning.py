@@ -28,8 +28,9 @@ from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
 from scheduler.decide.progress import status_of
-from scheduler.decide.state import State, TaskState, fold
+from scheduler.decide.state import State, fold
 from scheduler.decide.step import step, why_nothing_runs
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.identity import Device, content_key, protocol_of, run_folder
 from scheduler.rounds.round import Budget, PolicyChoice, Round, Stage, Task, TrainerIdentity, Variant
 

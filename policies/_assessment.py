@@ -139,6 +139,12 @@ def screened_variant(task: TaskRuns, name: str) -> Screened:
     )
 
 
+def screened_at_quick(task: TaskRuns, name: str) -> Screened:
+    """One of them as quick alone shows it; nothing else is read, nor why it cannot go on."""
+    slots = baseline_quick_slots(len(task.variants))
+    return Screened(name=name, quick=_slot_0_delta(task, task.variants[name], task.quick, slots))
+
+
 def progress(task: TaskRuns, plan: LookPlan, failed: Collection[str] = ()) -> Progress:
     """The declared looks, as far as the runs allow.
 

@@ -7,7 +7,15 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from policies._assessment import Progress, TaskRuns, evidence, is_comparable, progress, screened_variant
+from policies._assessment import (
+    Progress,
+    TaskRuns,
+    evidence,
+    is_comparable,
+    progress,
+    screened_at_quick,
+    screened_variant,
+)
 from policies._calibration import calibrated_share
 from policies._confirming import baseline_slots, candidate_slots
 from policies._looks import LookPlan, Looks, adjusted_p
@@ -44,6 +52,7 @@ CALIBRATION_SEED = 0
 # What follows from thousands of runs is asked for again with each of the decisions that they lead to.
 _WEAK: Memo[int] = Memo(2)
 _RANKINGS: Memo[tuple[int, ...]] = Memo(4)
+_PROGRESS: Memo[Progress] = Memo(2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +123,11 @@ class Search:
 
     @functools.cached_property
     def progress(self) -> Progress | None:
-        return progress(self.runs, self.plan, self.failed) if self.plan is not None else None
+        plan = self.plan
+        if plan is None:
+            return None
+        known_by = (self._known_by(*self.view.stages), plan, self.failed)
+        return _PROGRESS.get(known_by, lambda: progress(self.runs, plan, self.failed))
 
     def next(self) -> Step | None:
         if not self.marks.names:
@@ -284,7 +297,8 @@ class Search:
 
         def ranked() -> tuple[int, ...]:
             names = self.marks.names
-            by_chance = {place: self.screened(names[place]).at_quick.chance() for place in members(survivors)}
+            shown = {place: screened_at_quick(self.runs, names[place]) for place in members(survivors)}
+            by_chance = {place: each.chance() for place, each in shown.items()}
             return tuple(sorted(by_chance, key=lambda place: -by_chance[place]))
 
         return _RANKINGS.get(("by chance", self._known_by(self.quick), survivors), ranked)
@@ -399,7 +413,9 @@ class Search:
 
 def _first_of(ranked: Sequence[int], places: int) -> int | None:
     """The rank of the best one among `places`."""
-    return next((rank for rank, place in enumerate(ranked) if places >> place & 1), None)
+    digits = f"{places:b}"[::-1]  # a bit of a long number is far to find, a letter is not
+    among = (rank for rank, place in enumerate(ranked) if digits[place : place + 1] == "1")
+    return next(among, None)
 
 
 def _slot_0_delta(view: TaskView, name: str, stage: str) -> Delta | None:

@@ -13,7 +13,8 @@ from policies._ledger import learnt
 from scheduler.cli.reading import described_round
 from scheduler.decide.floors import earlier_runs, equal_task, stored_baseline, stored_slots
 from scheduler.decide.forecast import Forecast, Outlook, PlannedRun, forecast_round, total
-from scheduler.decide.state import RoundState, State, TaskState
+from scheduler.decide.state import RoundState, State
+from scheduler.decide.task_state import TaskState
 from scheduler.report.load import load_home, load_results
 from scheduler.report.numbers import count, duration, duration_range
 from scheduler.report.printable import one_line

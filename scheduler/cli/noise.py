@@ -15,7 +15,8 @@ from scheduler.cli.home import existing_home, made_home
 from scheduler.cli.reading import as_accepted, described_round
 from scheduler.decide.floors import stored_baseline, stored_slots
 from scheduler.decide.forecast import Outlook
-from scheduler.decide.state import RoundState, TaskState
+from scheduler.decide.state import RoundState
+from scheduler.decide.task_state import TaskState
 from scheduler.effects import spool
 from scheduler.effects.intake import check_spec
 from scheduler.effects.lock import holder

@@ -11,7 +11,8 @@ from policies.evidence import Objective
 from scheduler.cli.home import existing_home
 from scheduler.decide.codec import event_name
 from scheduler.decide.facts import RunFinished, VariantFact
-from scheduler.decide.state import Attempt, RoundState, TaskState
+from scheduler.decide.state import RoundState
+from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.report import numbers
 from scheduler.report.load import load_round
 from scheduler.report.printable import first_line, one_line

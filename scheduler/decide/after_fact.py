@@ -10,11 +10,12 @@ from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.continuation import states_of_no_use
+from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.failures import Limits, backoff_seconds
 from scheduler.decide.inputs import DeadlineKind
 from scheduler.decide.result_cache import part_of
 from scheduler.decide.room import has_room
-from scheduler.decide.state import PROBE_STAGE, State, open_attempt
+from scheduler.decide.state import State, open_attempt
 from scheduler.rounds.round import Task
 
 #: what a worker that has finished may take to exit

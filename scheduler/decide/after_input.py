@@ -13,8 +13,9 @@ from scheduler.decide.ending import lost_end, reported_end, unreported_end
 from scheduler.decide.failures import Limits
 from scheduler.decide.forgetting import forgotten
 from scheduler.decide.importing import imported
-from scheduler.decide.state import Attempt, RoundState, State, is_spare, open_attempt, open_attempts
+from scheduler.decide.state import RoundState, State, is_spare, open_attempt, open_attempts
 from scheduler.decide.stopping import after_advice, after_evaluation
+from scheduler.decide.task_state import Attempt
 
 
 def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Action, ...]:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from scheduler.decide import facts
-from scheduler.decide.state import PROBE_STAGE, TaskState
+from scheduler.decide.facts import PROBE_STAGE
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.identity import RunKey
 
 

@@ -14,7 +14,8 @@ from scheduler.decide import facts
 from scheduler.decide.facts import PROBE_STAGE
 
 if TYPE_CHECKING:  # the state holds ended rounds
-    from scheduler.decide.state import RoundState, TaskState
+    from scheduler.decide.state import RoundState
+    from scheduler.decide.task_state import TaskState
 
 #: outcomes after which a run is not started again
 ENDED = frozenset({"ok", "timed_out", "pruned", "failed"})

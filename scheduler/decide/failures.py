@@ -11,7 +11,7 @@ from typing import Literal
 
 from scheduler.decide.facts import RunFinished
 from scheduler.decide.run_marks import RunMark
-from scheduler.decide.state import Attempt, TaskState
+from scheduler.decide.task_state import Attempt, TaskState
 
 Then = Literal["end", "park"]
 

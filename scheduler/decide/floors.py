@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from policies.steps import PossibleRun
 from scheduler.decide.baseline_store import family_of
 from scheduler.decide.failures import Limits
-from scheduler.decide.state import State, TaskState
+from scheduler.decide.state import State
 from scheduler.decide.task_results import TaskResults
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.identity import Device, protocol_of, slot_seed
 from scheduler.rounds.round import BASELINE
 

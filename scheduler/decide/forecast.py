@@ -16,8 +16,9 @@ from policies import Policy
 from policies.steps import PossibleRun, TaskView
 from scheduler.decide import facts
 from scheduler.decide.ended import ENDED
-from scheduler.decide.state import RoundState, TaskState
+from scheduler.decide.state import RoundState
 from scheduler.decide.task_identity import policy_of
+from scheduler.decide.task_state import TaskState
 from scheduler.decide.task_view import RunsOver, task_view
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE, Budget

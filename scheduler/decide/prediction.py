@@ -9,16 +9,18 @@ from policies._memo import Memo, Same
 from scheduler.decide import facts
 from scheduler.decide.actions import FetchResult
 from scheduler.decide.ending import reported_end
+from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
-from scheduler.decide.state import PROBE_STAGE, Attempt, Live, State, TaskState, fold, open_attempts
+from scheduler.decide.state import Live, State, fold, open_attempts
+from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.rounds.round import BASELINE
 
 #: decisions between the end of one run and the intent of the next: a whole task may be promoted and judged
 MOST_DECISIONS = 200
 #: so many alike in turn are the beginning of a series: each variant that waits for one gets one
-SERIES = 5
+SERIES = 2
 #: share of its steps after which a run's evaluations tell how it will end
 TELLING_SHARE = 0.5
 #: how far from the baseline a run may end for all that is known beforehand, in min_effects
@@ -27,11 +29,11 @@ FAR = 20.0
 STAND_BACK_SECONDS = 5.0
 
 #: of the run in flight alone
-_FORESEEN: Memo[facts.RunIntended | FetchResult | None] = Memo(1)
+_FORESEEN: Memo[tuple[facts.RunIntended | FetchResult | None, ...]] = Memo(1)
 
 
 def predicted_run(state: State, limits: Limits) -> facts.RunIntended | FetchResult | None:
-    """The run that is intended next if the one in flight ends as it looks now, or however it ends.
+    """The run that is intended next however the one in flight ends, or if it ends as it looks now.
 
     A result that is reused before that has to be looked up first. None while nothing is in flight, while what
     follows depends on what its evaluations do not tell yet, and when nothing would start. A wrong prediction
@@ -43,37 +45,38 @@ def predicted_run(state: State, limits: Limits) -> facts.RunIntended | FetchResu
     _, task, attempt = flight
     if attempt.started is None or attempt.intended.stage == PROBE_STAGE:
         return None
-    likely = _likely_value(state, task, attempt)
     worker = state.live.workers.get(attempt.id)
     keeps_state = worker is not None and worker.prepared is not None and worker.prepared.keep_step is not None
-    # What only waits for the run in flight is not waited for here.
-    imagined = replace(state, live=_without_workers(state.live))
-    following = (
-        _after_any_end(imagined, task, attempt, limits)
-        if likely is None
-        else _after_end(imagined, _imagined_end(attempt, likely), limits)
-    )
+    following = _after_likely_end(state, task, attempt, limits)
     if keeps_state and isinstance(following, facts.RunIntended) and _goes_on(attempt.intended, following):
         return None  # it would be prepared from a state that is not there yet
     return following
 
 
-def _after_any_end(
+def _after_likely_end(
     state: State, task: TaskState, attempt: Attempt, limits: Limits
 ) -> facts.RunIntended | FetchResult | None:
-    """The run that follows however the one in flight ends; None where that makes a difference.
+    # What only waits for the run in flight is not waited for here.
+    imagined = replace(state, live=_without_workers(state.live))
+    first, *others = _after_extremes(imagined, task, attempt, limits)
+    if all(other == first for other in others):
+        return first
+    likely = _likely_value(state, task, attempt)
+    return None if likely is None else _after_end(imagined, _imagined_end(attempt, likely), limits)
 
-    Most evaluations change nothing of it, and it is asked for at each.
-    """
 
-    def following() -> facts.RunIntended | FetchResult | None:
+def _after_extremes(
+    state: State, task: TaskState, attempt: Attempt, limits: Limits
+) -> tuple[facts.RunIntended | FetchResult | None, ...]:
+    """What follows a very bad end and a very good one. Worked out once, since no evaluation changes it."""
+
+    def following() -> tuple[facts.RunIntended | FetchResult | None, ...]:
         ends = _extremes(task, attempt.intended)
         if attempt.intended.budget["max_steps"] is None:
             ends = ends[:1]  # nobody knows how far it is; most variants are no better
         if attempt.stop is not None:
             ends = ends[:1]  # it has no value that counts
-        first, *others = (_after_end(state, _imagined_end(attempt, value), limits) for value in ends)
-        return first if all(other == first for other in others) else None
+        return tuple(_after_end(state, _imagined_end(attempt, value), limits) for value in ends)
 
     known = (getattr(state, each.name) for each in fields(state) if each.name != "live")
     live = state.live
@@ -123,22 +126,29 @@ def _after_end(
             return move if move.stage != PROBE_STAGE else None
         state = fold(state, move)
         alike = [*(fact for fact in alike if type(fact) is type(move)), move]
-        if len(alike) >= SERIES and _left(state, move) > MOST_DECISIONS:
+        is_series = len(alike) >= SERIES or isinstance(move, facts.LookTaken)
+        if is_series and _left(state, move) > MOST_DECISIONS:
             return None
     return None
 
 
 def _left(state: State, decision: facts.Fact) -> int:
-    """How many variants wait for a decision like that."""
-    if not isinstance(decision, facts.VariantFact | facts.VerdictReached):
+    """How many variants wait for a decision like that; after the last look, for their verdicts."""
+    if not isinstance(decision, facts.VariantFact | facts.VerdictReached | facts.LookTaken):
         return 0
     task = state.rounds[decision.round].tasks[decision.task]
+    if isinstance(decision, facts.LookTaken) and not _is_last(decision, task.confirm_set):
+        return 0
     out = union(task.judged.values())
     if isinstance(decision, facts.VariantFact):
         ended = (facts.VariantPruned, facts.VariantHeld)
         out |= union(each for mark, each in task.decided.items() if mark.stage == decision.stage)
         out |= union(each for mark, each in task.decided.items() if mark.kind in ended)
     return len(task.task.names) - out.bit_count()
+
+
+def _is_last(look: facts.LookTaken, frozen: facts.ConfirmSetFrozen | None) -> bool:
+    return frozen is not None and look.look == frozen.looks
 
 
 def _imagined_end(attempt: Attempt, value: float) -> facts.RunFinished:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from scheduler.decide import facts
+from scheduler.decide.facts import PROBE_CONFIG, PROBE_STAGE
 from scheduler.decide.failures import Again, InFlight, Limits, LowerBatch, Over, Park, standing
 from scheduler.decide.moves import Move, Wait, how_it_failed, parked
-from scheduler.decide.state import PROBE_CONFIG, PROBE_STAGE, TaskState
 from scheduler.decide.task_results import TaskResults
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.identity import Device, RunKey, run_folder
 from scheduler.rounds.round import Task
 

@@ -11,7 +11,8 @@ from typing import Any
 from scheduler.decide.ended import EndedRound, first_open_task, parked_tasks, verdict_counts
 from scheduler.decide.forecast import Outlook, forecast_round
 from scheduler.decide.plan import why_no_start
-from scheduler.decide.state import Attempt, RoundState, State, TaskState, Worker, open_attempts
+from scheduler.decide.state import RoundState, State, Worker, open_attempts
+from scheduler.decide.task_state import Attempt, TaskState
 
 #: version of the format of status.json
 VERSION = 1

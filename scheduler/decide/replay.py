@@ -16,7 +16,9 @@ from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.layered import Layered
 from scheduler.decide.result_cache import part_of
 from scheduler.decide.state import RoundState, State, accepted_round, fold, fold_round
-from scheduler.decide.task_state import Attempt, TaskState, fold_task, peak_memory_mib, recounted
+from scheduler.decide.task_fold import fold_task, peak_memory_mib
+from scheduler.decide.task_recount import recounted
+from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.rounds.identity import RunKey
 
 

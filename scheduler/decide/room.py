@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scheduler.decide.facts import RunIntended
-from scheduler.decide.state import PROBE_STAGE, State, Worker, is_spare
+from scheduler.decide.facts import PROBE_STAGE, RunIntended
+from scheduler.decide.state import State, Worker, is_spare
 
 #: free memory, as a multiple of the most that a run of the task has held
 HEADROOM = 1.25

@@ -13,13 +13,9 @@ from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.baseline_store import BaselineStore
 from scheduler.decide.ended import EndedRound, ended_round
-from scheduler.decide.facts import PROBE_CONFIG as PROBE_CONFIG
-from scheduler.decide.facts import PROBE_STAGE as PROBE_STAGE
 from scheduler.decide.result_cache import ResultCache
-from scheduler.decide.task_state import Attempt as Attempt
-from scheduler.decide.task_state import TaskState as TaskState
-from scheduler.decide.task_state import fold_task
-from scheduler.decide.task_state import observation as observation
+from scheduler.decide.task_fold import fold_task
+from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.rounds.identity import Device
 from scheduler.rounds.round import Round
 

@@ -18,16 +18,7 @@ from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
 from scheduler.decide.prediction import predicted_run, seconds_to_stand_back
 from scheduler.decide.room import holder
-from scheduler.decide.state import (
-    Live,
-    Spare,
-    State,
-    Worker,
-    fold,
-    is_spare,
-    open_attempts,
-    with_loaded,
-)
+from scheduler.decide.state import Live, Spare, State, Worker, fold, is_spare, open_attempts, with_loaded
 
 #: results that are looked up ahead of their turn
 MOST_FETCHED = 16

@@ -18,7 +18,9 @@ from policies._stopping import Hopeless, is_audited
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
-from scheduler.decide.state import PROBE_STAGE, Attempt, State, TaskState, open_attempts
+from scheduler.decide.facts import PROBE_STAGE
+from scheduler.decide.state import State, open_attempts
+from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE
 

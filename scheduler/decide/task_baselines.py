@@ -10,8 +10,9 @@ from policies._stop_rules import StopRules
 from policies._variance import noise_kind
 from scheduler.decide import baseline_store, facts
 from scheduler.decide.failures import Limits
-from scheduler.decide.state import State, TaskState, count_reused
+from scheduler.decide.state import State, count_reused
 from scheduler.decide.task_identity import families_of
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.identity import slot_seed
 from scheduler.rounds.round import BASELINE
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from policies import Policy, make_policy
 from policies._memo import Memo, Same
 from scheduler.decide.baseline_store import family_of
-from scheduler.decide.state import TaskState
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.identity import Device, protocol_of
 from scheduler.rounds.round import Task
 

@@ -12,7 +12,8 @@ from scheduler.decide.actions import FetchResult
 from scheduler.decide.baseline_store import family_of, reused
 from scheduler.decide.failures import Limits
 from scheduler.decide.result_cache import Shelf, needs_scores, rules_of
-from scheduler.decide.state import State, TaskState
+from scheduler.decide.state import State
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.identity import Device, RunKey, content_key, digest
 from scheduler.rounds.round import BASELINE
 

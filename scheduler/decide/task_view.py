@@ -12,7 +12,8 @@ from policies._marks import Marks
 from policies.evidence import Observation
 from policies.steps import ConfirmSet, Decided, TaskView
 from scheduler.decide import facts
-from scheduler.decide.state import PROBE_STAGE, TaskState, observation
+from scheduler.decide.facts import PROBE_STAGE
+from scheduler.decide.task_state import TaskState, observation
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE
 

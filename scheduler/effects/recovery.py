@@ -17,7 +17,8 @@ from scheduler.decide.facts import RoundFact, RunStarted
 from scheduler.decide.inputs import Recovered
 from scheduler.decide.replay import Replay, RoundReplay
 from scheduler.decide.result_cache import part_of
-from scheduler.decide.state import Attempt, RoundState, State, open_attempts
+from scheduler.decide.state import RoundState, State, open_attempts
+from scheduler.decide.task_state import Attempt
 from scheduler.effects.ended_file import accepted_at, read_ended, write_ended
 from scheduler.effects.fact_lines import Recorded
 from scheduler.effects.records import Journal

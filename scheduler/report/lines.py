@@ -10,7 +10,8 @@ from collections import Counter
 
 from policies.evidence import Objective
 from scheduler.decide import facts
-from scheduler.decide.state import PROBE_STAGE, State
+from scheduler.decide.facts import PROBE_STAGE
+from scheduler.decide.state import State
 from scheduler.report import numbers
 from scheduler.report.printable import first_line, one_line
 from scheduler.report.prospects import warnings

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scheduler.decide.state import PROBE_STAGE
+from scheduler.decide.facts import PROBE_STAGE
 from scheduler.report import numbers, pictures
 from scheduler.report.advice import advice
 from scheduler.report.attachments import Attachments

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from scheduler.decide.state import PROBE_STAGE
+from scheduler.decide.facts import PROBE_STAGE
 from scheduler.report.reading import TaskReading
 
 

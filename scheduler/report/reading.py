@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from policies.evidence import Objective
 from scheduler.decide import facts
 from scheduler.decide.failures import RULES
-from scheduler.decide.state import RoundState, TaskState
+from scheduler.decide.state import RoundState
+from scheduler.decide.task_state import TaskState
 from scheduler.report.printable import first_line
 from scheduler.report.runs import Totals, failed_runs, runs_at, totals
 from scheduler.report.stops import Stops, stops_of

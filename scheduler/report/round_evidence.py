@@ -12,7 +12,8 @@ from typing import Any
 
 from policies.evidence import Objective
 from scheduler.decide.facts import RunFinished
-from scheduler.decide.state import RoundState, TaskState
+from scheduler.decide.state import RoundState
+from scheduler.decide.task_state import TaskState
 from scheduler.judging.alignment import with_best
 from scheduler.judging.evidence import (
     Count,

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from scheduler.decide.facts import RunFinished
-from scheduler.decide.state import PROBE_STAGE, Attempt, RoundState, TaskState, observation
+from scheduler.decide.facts import PROBE_STAGE, RunFinished
+from scheduler.decide.state import RoundState
+from scheduler.decide.task_state import Attempt, TaskState, observation
 
 
 def runs_at(task: TaskState, stage: str, config: str) -> tuple[RunFinished, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from scheduler.decide.facts import RunFinished
-from scheduler.decide.state import Attempt, RoundState, TaskState, observation
+from scheduler.decide.state import RoundState
+from scheduler.decide.task_state import Attempt, TaskState, observation
 from scheduler.report import numbers
 from scheduler.rounds.round import BASELINE
 

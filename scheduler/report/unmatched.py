@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from scheduler.decide.state import TaskState
+from scheduler.decide.task_state import TaskState
 from scheduler.report.runs import runs_at
 from scheduler.rounds.round import BASELINE
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from scheduler.decide import facts
 from scheduler.decide.forecast import Forecast, forecast_round, forecast_task, planned_runs
-from scheduler.decide.state import RoundState, TaskState, fold, fold_round
+from scheduler.decide.state import RoundState, fold, fold_round
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.round import Budget, Stage, Task
 
 SECONDS_ONLY = (Stage(name="quick", budget=Budget(max_steps=None, time_budget_sec=60.0)),)

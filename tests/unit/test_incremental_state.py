@@ -15,22 +15,16 @@ from hypothesis import strategies as st
 
 from policies._marks import marks_of
 from policies.steps import TaskView
-from scheduler.decide import facts, inputs, task_plan, task_view
+from scheduler.decide import facts, inputs, task_ends, task_view
+from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.failures import Limits, Over
 from scheduler.decide.forecast import Outlook
 from scheduler.decide.replay import RoundReplay
 from scheduler.decide.run_marks import Pace
-from scheduler.decide.state import (
-    PROBE_STAGE,
-    State,
-    TaskState,
-    count_reused,
-    fold,
-    open_attempts,
-    with_loaded,
-)
+from scheduler.decide.state import State, count_reused, fold, open_attempts, with_loaded
 from scheduler.decide.step import step
 from scheduler.decide.task_plan import TaskPlan
+from scheduler.decide.task_state import TaskState
 from scheduler.rounds.round import BASELINE, Budget, PolicyChoice, Round, Stage
 
 POLICIES = (
@@ -187,11 +181,11 @@ def test_the_sets_of_a_view_say_what_its_variants_say(seed: int) -> None:
         if state.devices and current.in_flight is None and (current.probed or len(current.task.bsz) < 2):
             round_state = next(each for each in state.rounds.values() if each.tasks["sums"] is current)
             plan = TaskPlan.of(state, round_state, current, world.limits)
-            moves = [plan._ended(key) for key in current.attempts]
+            moves = [plan.ends._ended(key) for key in current.attempts]
             due = next((move for move in moves if move is not None), None)
-            assert plan._due_after_ends() == due
+            assert plan.ends.due() == due
             if due is None:
-                view = task_view.task_view(current, plan._over())
+                view = task_view.task_view(current, plan.ends.over())
                 assert_alike(view)
                 assert dict(view.variants) == observed(current, plan)
 
@@ -208,7 +202,7 @@ def observed(current: TaskState, plan: TaskPlan) -> dict[str, tuple[Any, ...]]:
     """The runs that are over, in the order in which they were first tried."""
     runs: dict[str, list[Any]] = {variant.name: [] for variant in current.task.variants}
     for key in current.attempts:
-        stands = plan._standing(key) if key.stage != PROBE_STAGE else None
+        stands = plan.ends.standing_of(key) if key.stage != PROBE_STAGE else None
         if isinstance(stands, Over) and key.config in runs:
             runs[key.config].append(task_view.observation(stands.run))
     return {name: tuple(seen) for name, seen in runs.items()}
@@ -261,7 +255,7 @@ def runs_read(policy: PolicyChoice, variants: int, monkeypatch: pytest.MonkeyPat
         world.give(checked(made))
     [(_, _, flight)] = open_attempts(world.state)
     count = 0
-    standing = task_plan.standing
+    standing = task_ends.standing
 
     def counted(*given: Any) -> Any:
         nonlocal count
@@ -269,7 +263,7 @@ def runs_read(policy: PolicyChoice, variants: int, monkeypatch: pytest.MonkeyPat
         return standing(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(task_plan, "standing", counted)
+        patched.setattr(task_ends, "standing", counted)
         step(world.state, inputs.RunResult(attempt_id=flight.id, result=ok(0.2)), world.limits)
         end = facts.RunFinished(
             **{name: getattr(flight.intended, name) for name in facts.AssignmentFact.__dataclass_fields__},

@@ -1,0 +1,60 @@
+"""What follows from all runs and decisions of a task, counted from the start? A replay settles it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from scheduler.decide import facts
+from scheduler.decide.facts import PROBE_STAGE
+from scheduler.decide.layered import Layered
+from scheduler.decide.run_marks import Pace, RunMark, gathered, measured_seconds
+from scheduler.decide.task_fold import decision_marks, judged_by, marks_of
+from scheduler.decide.task_state import DecisionMark, TaskState, counted
+from scheduler.rounds.identity import RunKey
+from scheduler.rounds.round import BASELINE
+
+
+def recounted(task: TaskState) -> TaskState:
+    """The task with all that follows from its attempts, decisions and verdicts counted anew.
+
+    Equal to what folding fact by fact comes to, as long as at most one attempt is open.
+    """
+    keys: dict[str, list[RunKey]] = {}
+    ends: list[facts.RunFinished] = []
+    lasting: dict[str, list[float]] = {}
+    marked: list[tuple[RunMark, int]] = []
+    for key, attempts in task.attempts.items():
+        keys.setdefault(key.config, []).append(key)
+        ends += [attempt.finished for attempt in attempts if attempt.finished is not None]
+        if key.stage != PROBE_STAGE and (counts := counted(attempts, task.forgiven)):
+            seconds = measured_seconds(counts[-1].finished)
+            lasting.setdefault(key.stage, []).extend(() if seconds is None else (seconds,))
+            place = task.task.places.get(key.config)
+            marked += [] if place is None else [(mark, place) for mark in marks_of(counts)]
+    return replace(
+        task,
+        keys=Layered({config: tuple(each) for config, each in keys.items()}),
+        open_keys=tuple(k for k, tries in task.attempts.items() if any(a.finished is None for a in tries)),
+        runs=gathered(marked, len(task.task.places)),
+        paces=_paces(lasting, ends),
+        decided=gathered(_decided(task), len(task.task.places)),
+        judged=judged_by(task.task, task.verdicts.values()),
+        reused=sum(end.cached_from is not None and end.config == BASELINE for end in ends),
+        versions={key.stage: object() for key in task.attempts if key.stage != PROBE_STAGE},
+    )
+
+
+def _decided(task: TaskState) -> Iterator[tuple[DecisionMark, int]]:
+    for config, made in task.decisions.items():
+        place = task.task.places.get(config)
+        if place is not None:
+            yield from ((mark, place) for mark in decision_marks(made))
+
+
+def _paces(lasting: Mapping[str, list[float]], ends: Iterable[facts.RunFinished]) -> dict[str, Pace]:
+    """Of how long runs lasted that count, by stage; the slowest one is sought among all `ends`."""
+    most: dict[str, float] = {}
+    for end in ends:
+        most[end.stage] = max(most.get(end.stage, 0.0), measured_seconds(end) or 0.0)
+    return {stage: Pace.of(each, most[stage]) for stage, each in lasting.items() if each}
