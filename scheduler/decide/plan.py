@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from scheduler.decide import facts
+from scheduler.decide.actions import FetchResult
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Move, Wait
 from scheduler.decide.room import has_room
@@ -56,6 +57,8 @@ def _round_move(state: State, current: RoundState, limits: Limits) -> Move:
         if isinstance(move, facts.RunIntended):
             wait = why_no_start(state, move)
             return move if wait is None else Wait(reason=wait, needs_device=True)
+        if isinstance(move, FetchResult) and state.paused is not None:
+            return Wait(reason=f"paused: {state.paused}", needs_device=True)
         return replace(move, needs_device=True) if isinstance(move, Wait) else move
     if waits:
         return waits[0]

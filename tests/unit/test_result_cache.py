@@ -320,6 +320,17 @@ def test_a_damaged_result_is_made_anew_and_not_asked_for_again() -> None:
     assert ran(world, "three") == []
 
 
+def test_a_paused_queue_takes_nothing_and_a_closed_window_holds_nothing_back() -> None:
+    world = play(scored, make_round(id="one"))
+    world.give(inputs.RequestMade(id="1", verb="pause"))
+    world.give(checked(make_round(id="two")))
+    assert {end.config for end in reused(world, "two")} <= {"baseline"}
+    world.give(inputs.GateChanged(source="window", wait_reason="outside of the window"))
+    world.give(inputs.RequestMade(id="2", verb="resume"))
+    assert of_kind(world, facts.RoundFinished, "two")
+    assert ran(world, "two") == []
+
+
 def test_results_are_looked_up_while_the_run_before_them_trains() -> None:
     world = twice(task(variants=("good", "bad")), task(variants=("late", "good", "bad")))
     kinds = (act.FetchResult, act.OpenGate)
