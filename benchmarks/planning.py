@@ -63,9 +63,8 @@ def main() -> None:
     print("CPU milliseconds: median / 95 % / most\n")
     missed = []
     for policy in options.policy:
-        print(
-            f"| {policy} | variants | a decision | a start | an evaluation | `status_of` |\n|---|---|---|---|---|---|"
-        )
+        print(f"| {policy} | variants | a decision | a start | an evaluation | `status_of` |")
+        print("|---|---|---|---|---|---|")
         for variants in options.variants:
             missed += report(policy, variants, options.runs)
         print()
