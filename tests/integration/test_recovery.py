@@ -268,7 +268,7 @@ def test_a_full_disk_leaves_the_file_out(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ended_file, "replace", full)
-    write_ended(home.round("first"), before.ended["first"])
+    write_ended(home.round("first"), before.ended["first"], {})
     assert started(home) == before
     assert not home.round("first").ended.exists()
 
@@ -277,7 +277,7 @@ def test_a_folder_that_is_gone_is_nothing_to_keep_it_in(tmp_path: Path) -> None:
     home = told_home(tmp_path)
     before = started(home)
     shutil.rmtree(home.round("first").root)
-    write_ended(home.round("first"), before.ended["first"])
+    write_ended(home.round("first"), before.ended["first"], {})
     assert not home.round("first").root.exists()
 
 
