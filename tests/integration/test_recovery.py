@@ -37,7 +37,11 @@ def told_home(root: Path, *, but_last: int = 0) -> HomePaths:
     home = HomePaths(root)
     for folder in home.folders():
         folder.mkdir(parents=True, exist_ok=True)
-    rounds = (make_round(id="second"), make_round(task("broken"), id="first"), make_round(id="last"))
+    rounds = (
+        make_round(id="second"),
+        make_round(task("broken"), id="first"),
+        make_round(id="last", fresh=True),
+    )
     world = play(outcome, *rounds)
     ours = [fact for fact in world.facts if isinstance(fact, facts.RoundFact)]
     ends = [n for n, fact in enumerate(ours) if fact.round == "last"]
