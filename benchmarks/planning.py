@@ -64,7 +64,8 @@ def main() -> None:
     print("CPU milliseconds: median / 95 % / most\n")
     missed = []
     for policy in options.policy:
-        print(f"| {policy} | variants | a decision | an evaluation | `status_of` |\n|---|---|---|---|---|")
+        print(f"| {policy} | variants | a decision | a start | an evaluation | `status_of` |")
+        print("|---|---|---|---|---|---|")
         for variants in options.variants:
             missed += report(policy, variants, options.runs)
         print()
@@ -89,22 +90,27 @@ def report(policy: str, variants: int, runs: int) -> Iterator[str]:
     folded = driven.folded
     print(
         f"| fold, a fact | {variants:,} | {1000 * sum(folded) / len(folded):.0f} microseconds on average,"
-        f" {len(folded):,} facts | | |"
+        f" {len(folded):,} facts | | | |"
     )
-    print(f"| memory, a finished run | {variants:,} | {driven.bytes_a_run():,.0f} bytes | | |", flush=True)
+    print(f"| memory, a finished run | {variants:,} | {driven.bytes_a_run():,.0f} bytes | | | |", flush=True)
 
 
 @dataclass(slots=True)
 class Tally:
     """CPU milliseconds at one place."""
 
+    #: from the result of a run to the intent of the next
     decisions: list[float] = field(default_factory=list)
+    #: of RunStarted, with the prediction of the run after it
+    starts: list[float] = field(default_factory=list)
     evaluations: list[float] = field(default_factory=list)
     statuses: list[float] = field(default_factory=list)
 
     @property
     def row(self) -> str:
-        return " | ".join(told(each) for each in (self.decisions, self.evaluations, self.statuses))
+        return " | ".join(
+            told(each) for each in (self.decisions, self.starts, self.evaluations, self.statuses)
+        )
 
 
 def told(milliseconds: list[float]) -> str:
@@ -227,6 +233,8 @@ class Driven:
             self.deciding += milliseconds
         elif isinstance(event, inputs.RunEvaluated):
             self.tally.evaluations.append(milliseconds)
+        elif isinstance(event, facts.RunStarted):
+            self.tally.starts.append(milliseconds)
         if isinstance(event, facts.RunIntended) and self.deciding is not None:
             self.tally.decisions.append(self.deciding)
             self.deciding = None

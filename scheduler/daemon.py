@@ -358,12 +358,10 @@ class Daemon:
         One fsync serves a run's end, the decisions that it leads to, and the next run's start.
         """
         todo = deque(actions)
-        told: list[str] = []
         effects: list[act.Effect | act.Exit] = []
         while todo:
             match todo.popleft():
                 case act.Record(fact=fact):
-                    told += self._lines(fact)
                     todo.extendleft(reversed(self._record(fact)))
                 case act.LoadRound() as action:
                     todo.extendleft(reversed(self._load(action)))
@@ -372,21 +370,17 @@ class Daemon:
                 case action:
                     effects.append(action)
         self._books.sync()
-        for line in told:
-            self._log.line(line)
         for effect in effects:
             self._act(effect)
 
     def _record(self, fact: facts.Fact) -> tuple[act.Action, ...]:
         """Write a fact down and let it count; returns what follows from it."""
         self._books.write(fact)
+        line = line_for(fact, self._state)
+        for told in (*([] if line is None else [line]), *warning_lines(fact)):
+            self._log.line(told)
         self._state, actions = step(self._state, fact, self._limits)
         return actions
-
-    def _lines(self, fact: facts.Fact) -> list[str]:
-        """What launcher.log says of a fact that is about to be recorded."""
-        line = line_for(fact, self._state)
-        return [*([] if line is None else [line]), *warning_lines(fact)]
 
     def _act(self, effect: act.Effect | act.Exit) -> None:
         if isinstance(effect, act.Exit):

@@ -37,7 +37,11 @@ def told_home(root: Path, *, but_last: int = 0) -> HomePaths:
     home = HomePaths(root)
     for folder in home.folders():
         folder.mkdir(parents=True, exist_ok=True)
-    rounds = (make_round(id="second"), make_round(task("broken"), id="first"), make_round(id="last"))
+    rounds = (
+        make_round(id="second"),
+        make_round(task("broken"), id="first"),
+        make_round(id="last", fresh=True),
+    )
     world = play(outcome, *rounds)
     ours = [fact for fact in world.facts if isinstance(fact, facts.RoundFact)]
     ends = [n for n, fact in enumerate(ours) if fact.round == "last"]
@@ -268,7 +272,7 @@ def test_a_full_disk_leaves_the_file_out(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ended_file, "replace", full)
-    write_ended(home.round("first"), before.ended["first"])
+    write_ended(home.round("first"), before.ended["first"], {})
     assert started(home) == before
     assert not home.round("first").ended.exists()
 
@@ -277,7 +281,7 @@ def test_a_folder_that_is_gone_is_nothing_to_keep_it_in(tmp_path: Path) -> None:
     home = told_home(tmp_path)
     before = started(home)
     shutil.rmtree(home.round("first").root)
-    write_ended(home.round("first"), before.ended["first"])
+    write_ended(home.round("first"), before.ended["first"], {})
     assert not home.round("first").root.exists()
 
 

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from trainers.contract import BadArgumentsError, Context, DataError  # noqa: E402
-from trainers.future_seed import Config, full_step, prepare, train, training  # noqa: E402
+from trainers.future_seed import Config, full_step, prepare, train  # noqa: E402
 from trainers.future_seed.batches import TrainingBatches  # noqa: E402
 from trainers.future_seed.initial import initialise  # noqa: E402
 from trainers.future_seed.measure import clustered_standard_error  # noqa: E402
@@ -239,16 +239,6 @@ def test_the_model_reads_what_the_optimizer_writes():
                 flat.fill_(7.0)
     for name, parameter in named(model):
         assert (parameter == (-2.0 if name == "future_seed.alpha" else 7.0)).all(), name
-
-
-@pytest.mark.parametrize("arguments", [{}, {"gate": "input", "layout": "prompt"}], ids=str)
-def test_what_preparing_does_ahead_changes_no_bit(tmp_path, monkeypatch, arguments):
-    warm = evaluations(tmp_path, **arguments)
-    monkeypatch.setattr(training, "_warm_up", lambda prepared: None)
-    cold = evaluations(tmp_path, **arguments)
-    assert [(e.step, e.loss, e.acc, e.extra) for e in warm] == [
-        (e.step, e.loss, e.acc, e.extra) for e in cold
-    ]
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_tenth_at_the_last_step():

@@ -57,7 +57,7 @@ def prepare(config: Config, context: Context) -> Prepared:
     layout = Layout(name=config.layout, mask_token=task.n_value, answer_token=task.n_value + 1)
     model = make_model(config, n_vocab=task.n_value + 2)
     initialise(model, torch.Generator().manual_seed(context.seed))
-    prepared = Prepared(
+    return Prepared(
         config=config,
         task=task,
         layout=layout,
@@ -67,20 +67,6 @@ def prepare(config: Config, context: Context) -> Prepared:
         examples=evaluation_set(task, context.n_eval or config.n_eval or N_EVAL),
         ceilings=ceilings(config, context.cache_dir),
     )
-    if context.device == "cpu":
-        with reproducibly(context):
-            _warm_up(prepared)
-    return prepared
-
-
-def _warm_up(prepared: Prepared) -> None:
-    """Let torch do now what it does at its first step: start its threads, load its kernels, fill its caches.
-
-    Forward and backward on two examples, whose gradients are dropped: no weight and no stream of data moves.
-    """
-    batch = next(TrainingBatches(prepared.task, seed=0, bsz=2))
-    loss = masked_loss(prepared.layout.logits(prepared.model, batch), batch).mean()
-    torch.autograd.grad(loss, prepared.optimizer.parameters)
 
 
 def make_model(config: Config, *, n_vocab: int) -> Rwkv7:
