@@ -101,7 +101,7 @@ class Tally:
 
     #: from the result of a run to the intent of the next
     decisions: list[float] = field(default_factory=list)
-    #: of RunStarted, with the prediction of the run after it
+    #: of GateOpened: the first prediction of the run after the one that has got going
     starts: list[float] = field(default_factory=list)
     evaluations: list[float] = field(default_factory=list)
     statuses: list[float] = field(default_factory=list)
@@ -233,7 +233,7 @@ class Driven:
             self.deciding += milliseconds
         elif isinstance(event, inputs.RunEvaluated):
             self.tally.evaluations.append(milliseconds)
-        elif isinstance(event, facts.RunStarted):
+        elif isinstance(event, inputs.GateOpened):
             self.tally.starts.append(milliseconds)
         if isinstance(event, facts.RunIntended) and self.deciding is not None:
             self.tally.decisions.append(self.deciding)
@@ -258,6 +258,7 @@ class Driven:
                     )
                 )
             case act.OpenGate(intended=intended):
+                self.inbox.append(inputs.GateOpened(attempt_id=intended.attempt_id))
                 self._train(intended)
             case act.ReleaseWorker(attempt_id=attempt_id) | act.EndWorker(attempt_id=attempt_id):
                 self.inbox.append(inputs.WorkerEnded(attempt_id=attempt_id, returncode=0))

@@ -32,6 +32,13 @@ class WorkerPrepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GateOpened:
+    """A run has got going, so that there is time to think of the next one."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvaluated:
     """A worker reached an evaluation point."""
 
@@ -190,6 +197,7 @@ class Recovered:
 
 Input = (
     WorkerPrepared
+    | GateOpened
     | RunEvaluated
     | StopAdvised
     | WorkerBeat

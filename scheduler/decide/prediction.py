@@ -6,14 +6,14 @@ from dataclasses import fields, replace
 
 from policies._marks import union
 from policies._memo import Memo, Same
-from scheduler.decide import facts
+from scheduler.decide import facts, inputs
 from scheduler.decide.actions import FetchResult
 from scheduler.decide.ending import reported_end
 from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
-from scheduler.decide.state import Live, State, fold, open_attempts
+from scheduler.decide.state import Live, State, fold, open_attempt, open_attempts
 from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.rounds.round import BASELINE
 
@@ -86,6 +86,13 @@ def _after_extremes(
 
 def _without_workers(live: Live) -> Live:
     return Live(waits=live.waits, fetched=live.fetched, spoiled=live.spoiled, is_recovered=True)
+
+
+def is_last_evaluation(state: State, event: inputs.RunEvaluated) -> bool:
+    """Whether the run ends with this evaluation, by its budget of steps."""
+    attempt = open_attempt(state, event.attempt_id)
+    steps = attempt.intended.budget["max_steps"] if attempt is not None else None
+    return steps is not None and event.step >= steps
 
 
 def seconds_to_stand_back(state: State) -> float:

@@ -16,7 +16,7 @@ from scheduler.decide.after_input import after_input, after_worker, retried_task
 from scheduler.decide.failures import Limits
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
-from scheduler.decide.prediction import predicted_run, seconds_to_stand_back
+from scheduler.decide.prediction import is_last_evaluation, predicted_run, seconds_to_stand_back
 from scheduler.decide.room import holder
 from scheduler.decide.state import Live, Spare, State, Worker, fold, is_spare, open_attempts, with_loaded
 
@@ -67,9 +67,11 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
 
 def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, ...]:
     """Prepare the run that will most likely be next; give up one that no longer is."""
-    telling = facts.RunStarted | facts.StopDecided | inputs.RunEvaluated | inputs.ResultFetched
+    telling = inputs.GateOpened | facts.StopDecided | inputs.RunEvaluated | inputs.ResultFetched
     if not limits.prepare_ahead or not isinstance(event, telling):
         return ()
+    if isinstance(event, inputs.RunEvaluated) and is_last_evaluation(state, event):
+        return ()  # its end is about to be heard, and must not wait
     predicted, spare = predicted_run(state, limits), state.live.spare
     if isinstance(predicted, act.FetchResult):
         has_room = state.live.fetching is None and len(state.live.fetched) < MOST_FETCHED

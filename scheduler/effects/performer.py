@@ -148,6 +148,7 @@ class Performer:
         if self._gpu is not None:
             self._gpu.run_began(intended.attempt_id)
         self._workers.go(intended.attempt_id, paths.root)
+        self._post(inputs.GateOpened(attempt_id=intended.attempt_id))
         # For people, after the run has got going: all that it says is in the records.
         self._patience.on_full_disk(lambda: _publish_config(paths, told))
 

@@ -193,6 +193,7 @@ class World:
                     )
                 )
             case act.OpenGate(intended=intended):
+                self.inbox.append(inputs.GateOpened(attempt_id=intended.attempt_id))
                 self._train(intended)
             case act.StopRun(attempt_id=attempt_id):
                 self._stop(attempt_id)

@@ -529,6 +529,16 @@ def test_what_is_prepared_ahead_stands_back_for_half_a_run_or_until_it_is_due() 
     assert seconds[1:] == [0.5], "the baseline trained for a second"
 
 
+def test_the_next_run_is_thought_of_only_when_this_one_has_got_going_and_not_at_its_end() -> None:
+    world = training()
+    finish(world, 0.5, (5, 0.4), (10, 0.5))
+    gate = max(n for n, action in enumerate(world.performed) if isinstance(action, act.OpenGate))
+    assert not any(isinstance(action, act.PrepareAhead) for action in world.performed[gate - 3 : gate])
+    before = len(world.performed)
+    reach(world, 10, 0.30)
+    assert not any(isinstance(action, act.PrepareAhead) for action in world.performed[before:])
+
+
 @pytest.mark.parametrize("how", ["cannot prepare", "dies"])
 def test_a_spare_that_fails_says_nothing_about_its_run(how: str) -> None:
     world = training()

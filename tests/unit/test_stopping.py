@@ -189,7 +189,9 @@ class Halted(World):
     def _train(self, intended: facts.RunIntended) -> None:
         super()._train(intended)
         if intended.config == "v":
-            self.held = [e for e in self.inbox if getattr(e, "attempt_id", None) == intended.attempt_id][2:]
+            coming = inputs.RunEvaluated | inputs.RunResult
+            mine = [e for e in self.inbox if isinstance(e, coming) and e.attempt_id == intended.attempt_id]
+            self.held = mine[2:]
             self.inbox = type(self.inbox)(each for each in self.inbox if each not in self.held)
 
     def go_on(self) -> None:
