@@ -94,7 +94,9 @@ def told_of(schedule: str, done: Done, hand_seconds: float, different: int) -> l
 def by_roundhouse(home: Path, schedule: str) -> Done:
     """The demo's round under one learning-rate schedule, in a home of its own."""
     (home / "queue").mkdir(parents=True)
-    spec = SPEC.read_text().replace("[tasks.args]\n", f'[tasks.args]\nlr_schedule = "{schedule}"\n')
+    spec = SPEC.read_text()
+    if schedule != SCHEDULES[0]:  # that is the trainer's own
+        spec = spec.replace("[tasks.args]\n", f'[tasks.args]\nlr_schedule = "{schedule}"\n')
     (home / "queue" / "demo.toml").write_text(spec)
     (home / "roundhouse.toml").write_text('device = "cpu"\n')
     daemon = [SCHEDCTL, "--home", home, "daemon", "--until-idle"]
