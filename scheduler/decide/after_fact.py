@@ -14,7 +14,7 @@ from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.failures import Limits, backoff_seconds
 from scheduler.decide.inputs import DeadlineKind
 from scheduler.decide.result_cache import part_of
-from scheduler.decide.room import has_room
+from scheduler.decide.room import has_room, holder
 from scheduler.decide.state import State, open_attempt
 from scheduler.rounds.round import Task
 
@@ -75,11 +75,10 @@ def _make_worker(before: State, state: State, fact: facts.RunIntended) -> tuple[
     """The prepared worker where the prediction was right, or the one that has done the run before; else a new
     one, once the name is free.
     """
-    spare = before.live.spare
-    if state.live.workers[fact.attempt_id].made_for is not None:
+    spare, done = before.live.spare, holder(before, fact)
+    if done is not None:
         # What is prepared ahead may well follow after this one.
-        [holder] = before.live.workers.keys() - state.live.workers.keys()
-        return (act.ContinueWorker(attempt_id=holder, start=start(state, fact)),)
+        return (act.ContinueWorker(attempt_id=done.attempt_id, start=start(state, fact)),)
     if spare is None:
         return (start(state, fact),)
     if state.live.spare is None:  # it was taken for this run
