@@ -9,15 +9,18 @@ PEERS := .venv-peers
 TORCH_INDEX ?=
 # Further arguments for pytest: make test PYTEST_ARGS="-k spool -x"
 PYTEST_ARGS ?=
+# How much torture: make torture TORTURE="--kills 10000 -k kill"
+TORTURE ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types pytest bench bench-peers clean
+.PHONY: help demo test lint types pytest torture bench bench-peers clean
 
 help:
 	@echo 'make demo    watch a small search round train, prune, promote and report'
 	@echo 'make test    lint, types and all tests'
 	@echo 'make lint    ruff check, ruff format --check'
 	@echo 'make types   mypy --strict on scheduler and policies'
+	@echo 'make torture kills, power cuts, full disks and fuzzing for hours; TORTURE="--kills 100" for less'
 	@echo 'make bench   measure the figures of benchmarks/RESULTS.md'
 	@echo 'make bench-peers   install the peers that it compares with, into .venv-peers (2.5 GB)'
 	@echo 'make clean   remove .venv and caches; queue/, results/ and .demo/ stay'
@@ -46,6 +49,9 @@ types: $(INSTALLED)
 
 pytest: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+torture: $(INSTALLED)
+	$(BIN)/python -m pytest --torture tests/torture -s --timeout 0 $(TORTURE)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/status_latency.py

@@ -9,6 +9,31 @@ from pathlib import Path
 import pytest
 from real_home import Home
 
+#: what `make torture` does how often, when nobody says: the figures that reliability is held to
+AMOUNTS = {
+    "kills": 500,
+    "power_cuts": 1000,
+    "specs": 100_000,
+    "runs": 10_000,
+    "steps": 2000,
+    "races": 200,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true", help="also the tests of tests/torture")
+    for name, amount in AMOUNTS.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.addoption(option, dest=name, type=int, default=amount, help=f"of tests/torture ({amount})")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "amount(name): the option that says how much a torture test does")
+    config.addinivalue_line(
+        "markers",
+        "fault(fault, moment, outcome): what the test proves, as a line of docs/fault-matrix.md",
+    )
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
