@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 TORTURE ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types pytest torture bench bench-peers clean
+.PHONY: help demo test lint types pytest torture fault-matrix bench bench-peers clean
 
 help:
 	@echo 'make demo    watch a small search round train, prune, promote and report'
@@ -21,6 +21,7 @@ help:
 	@echo 'make lint    ruff check, ruff format --check'
 	@echo 'make types   mypy --strict on scheduler and policies'
 	@echo 'make torture kills, power cuts, full disks and fuzzing for hours; TORTURE="--kills 100" for less'
+	@echo 'make fault-matrix  write docs/fault-matrix.md: what can go wrong, how it ends, the test that proves it'
 	@echo 'make bench   measure the figures of benchmarks/RESULTS.md'
 	@echo 'make bench-peers   install the peers that it compares with, into .venv-peers (2.5 GB)'
 	@echo 'make clean   remove .venv and caches; queue/, results/ and .demo/ stay'
@@ -52,6 +53,9 @@ pytest: $(INSTALLED)
 
 torture: $(INSTALLED)
 	$(BIN)/python -m pytest --torture tests/torture -s --timeout 0 $(TORTURE)
+
+fault-matrix: $(INSTALLED)
+	$(BIN)/python tests/fault_matrix.py
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/status_latency.py

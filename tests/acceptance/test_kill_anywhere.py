@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 
+import pytest
 from real_home import Home, wait_until
 
 KILLS = 50
@@ -21,6 +22,11 @@ RUNS = [
 ]
 
 
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="at any moment, again and again",
+    outcome="every round ends with the verdicts it would have had, and no finished run is repeated",
+)
 def test_random_kills_change_no_decision_and_repeat_no_finished_run(home: Home) -> None:
     chance = random.Random(0)
     names = ("first", "second")

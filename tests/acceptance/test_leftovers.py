@@ -36,6 +36,11 @@ def held(daemon: psutil.Process) -> tuple[int, int, int, set[str]]:
     return len(daemon.children(recursive=True)), daemon.num_threads(), daemon.num_fds(), segments
 
 
+@pytest.mark.fault(
+    "something is left behind by a run",
+    moment="over many runs of one daemon",
+    outcome="processes, threads, open files and shared memory stay as many as after the first runs",
+)
 @pytest.mark.timeout(200)
 def test_many_runs_leave_no_process_thread_open_file_or_shared_memory(home: Home) -> None:
     daemon = psutil.Process(home.start().pid)

@@ -139,6 +139,11 @@ UNBROKEN = {name: play(outcome, made, device=GPU) for name, made in ROUNDS.items
 CRASHES = [(name, number) for name, world in UNBROKEN.items() for number in range(1, len(world.lines) + 1)]
 
 
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="after any record of a round, whether the run in flight got to its end or not",
+    outcome="the same decisions and the same finished runs as without it",
+)
 @pytest.mark.parametrize("recovers_results", [True, False], ids=["recovered", "lost"])
 @pytest.mark.parametrize(("name", "crash_after"), CRASHES)
 def test_a_crash_after_any_record_changes_no_decision(
