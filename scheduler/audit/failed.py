@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scheduler.audit.rows import Row
 from scheduler.decide.failures import RULES
-from trainers._failures import classify_text
+from trainers._failure_texts import classify_text
 
 #: what scripts write where they drop the error's text
 WITHOUT_TEXT = frozenset({"", "rc_nonzero", "no_val_metric", "missing_metrics", "fail", "failed", "error"})

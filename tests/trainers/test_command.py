@@ -365,6 +365,29 @@ def test_a_program_that_fails_fails_the_run_whatever_it_reported(
     assert message in failure.message
 
 
+@pytest.mark.fault(
+    "the kernel's out-of-memory killer ends a program",
+    moment="while it trains",
+    outcome="the run failed as oom, and the batch size is lowered",
+)
+@pytest.mark.parametrize("script", ["kill -9 $$", "sh -c 'kill -9 $$'; exit 137"])
+def test_a_program_that_the_kernel_ended_for_want_of_memory_ran_out_of_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    counts = iter((4, 5))
+    monkeypatch.setattr(command, "oom_kills", lambda: next(counts))
+    with pytest.raises(command.ProgramError, match="out of memory") as caught:
+        run(home, argv=shell(script))
+    assert failure_of(caught.value).failure_class == "oom"
+
+
+def test_the_message_is_the_exception_and_not_what_is_printed_below_it(home: Path) -> None:
+    script = "try:\n  raise ValueError('wrong width')\nfinally:\n  import atexit\n"
+    script += "  atexit.register(print, 'synced 3 files')"
+    with pytest.raises(command.ProgramError, match=r"status 1: ValueError: wrong width$"):
+        run(home, argv=[sys.executable, "-c", script])
+
+
 def test_the_failures_text_is_what_the_program_said(home: Path) -> None:
     with pytest.raises(command.ProgramError) as caught:
         run(home, argv=[sys.executable, "-c", "raise ValueError('wrong width')"])

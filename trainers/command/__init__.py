@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, model_validator
 
-from trainers._failures import classify_text
+from trainers._failure_texts import classify_text, told_in_one_line
+from trainers._oom_killer import has_grown, oom_kills
 from trainers.command import _template
 from trainers.command._fingerprint import fingerprint_of
 from trainers.command._program import Invocation, Program
@@ -147,13 +148,14 @@ def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
     source = _source(config, files)
     progress = Progress()
     deadline = time.monotonic() + context.time_budget_sec
+    kills_before = oom_kills()
     with Program(invocation, config.grace_seconds) as program:
         for line in program.lines(deadline, context.is_stopping):
             readings = source.poll() if line is None else source.line(line)
             yield from (progress.evaluation(reading) for reading in readings)
         status = program.wait()
         if status != 0 and not program.was_asked_to_end:
-            raise _program_error(status, program.tail)
+            raise _program_error(status, program.tail, ended_for_memory=has_grown(kills_before, oom_kills()))
         yield from (progress.evaluation(reading) for reading in (*source.poll(), *source.finish()))
         yield from progress.completed()
     if program.was_asked_to_end:
@@ -230,12 +232,14 @@ def _source(config: Config, files: Path) -> Source:
     return PatternLines(config.metrics) if config.metrics else BuiltInLines()
 
 
-def _program_error(status: int, tail: str) -> ProgramError:
-    said = [line.strip() for line in tail.splitlines() if line.strip()]
+def _program_error(status: int, tail: str, *, ended_for_memory: bool) -> ProgramError:
+    said = told_in_one_line(tail)
     how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-    message = f"the program {how}" + (f": {said[-1]}" if said else "")
     by_hand = "killed" if status in (-9, 137, -15, 143) else "crash"
-    return ProgramError(message, classify_text(tail) or by_hand, tail)
+    failure_class = classify_text(tail) or by_hand
+    if failure_class == "killed" and ended_for_memory:
+        failure_class, how = "oom", f"{how} (by the kernel, which was out of memory)"
+    return ProgramError(f"the program {how}" + (f": {said}" if said else ""), failure_class, tail)
 
 
 def _template_problems(config: Config) -> Iterator[tuple[str | None, str]]:
