@@ -150,7 +150,12 @@ class Daemon:
 
         self._deadlines: Deadlines[inputs.DeadlinePassed] = Deadlines(RealClock())
         self._timers: Timers[Item] = Timers(self.post)
-        self._log = LauncherLog(home.launcher_log, echo=echo)
+        self._log = LauncherLog(
+            home.launcher_log,
+            echo=echo,
+            max_bytes=round(settings.log_max_mib * 2**20) or None,
+            kept=settings.log_files_kept,
+        )
         self._status = StatusFile(home.status)
         self._reporting = Reporting(home, lambda: self.post(LookAround()))
         self._surroundings = Surroundings(home, settings, lambda: datetime.now().astimezone())

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import typer
 
+from scheduler.cli.follow import Tail
 from scheduler.cli.home import existing_home, made_home
 from scheduler.effects import control
 from scheduler.effects.lock import holder
-from scheduler.effects.plain_text import plain_line
 from scheduler.report.load import load_round
 from scheduler.rounds.errors import UnknownIdError, UsageError
 from scheduler.rounds.paths import HomePaths
@@ -35,8 +35,13 @@ def ask(
     made_home(existing_home(home))
     if round_id is not None:
         _known(home, round_id, task)
-    log_size = _size(home.launcher_log)
     arguments = {"round": round_id, "task": task, "reason": reason or None, **(payload or {})}
+    with closing(Tail(home.launcher_log)) as log:
+        log.skip()
+        _send(home, verb, arguments, log)
+
+
+def _send(home: HomePaths, verb: str, arguments: Mapping[str, Any], log: Tail) -> None:
     try:
         request_id = control.send(home, verb, **arguments)
     except ValueError as error:
@@ -44,9 +49,7 @@ def ask(
     if holder(home.lock) is None:
         typer.echo(f"the daemon is down; {verb} is stored and will be carried out when it starts")
         return
-    typer.echo(
-        _answer(home, request_id, log_size) or f"{verb} was asked for; the daemon has not answered yet"
-    )
+    typer.echo(_answer(home, request_id, log) or f"{verb} was asked for; the daemon has not answered yet")
 
 
 def _known(home: HomePaths, round_id: str, task: str | None) -> None:
@@ -57,29 +60,14 @@ def _known(home: HomePaths, round_id: str, task: str | None) -> None:
         raise UnknownIdError(f"round {round_id} has no task {task!r}; it has {known}")
 
 
-def _answer(home: HomePaths, request_id: str, log_size: int) -> str | None:
+def _answer(home: HomePaths, request_id: str, log: Tail) -> str | None:
     """The daemon's words in launcher.log about the request; None when it stays silent."""
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < give_up:
         time.sleep(_POLL_SECONDS)
         if any(home.control.glob(f"*-{request_id}.json")):
             continue
-        answer = _logged_answer(home.launcher_log, log_size)
-        if answer is not None:
-            return answer
+        answers = [line.partition(" REQUEST ")[2] for line in log.new_lines() if " REQUEST " in line]
+        if answers:
+            return answers[-1]
     return None
-
-
-def _logged_answer(path: Path, start: int) -> str | None:
-    with path.open("rb") as file:
-        file.seek(start)
-        text = file.read().decode("utf-8", "replace")
-    for line in reversed(text.splitlines()):
-        _, found, answer = line.partition(" REQUEST ")
-        if found:
-            return plain_line(answer)
-    return None
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

@@ -8,12 +8,14 @@ import select
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.effects.launcher_log import older_log
 from scheduler.effects.plain_text import plain_line
 from scheduler.rounds.errors import UnknownIdError
 from scheduler.rounds.paths import HomePaths
@@ -52,7 +54,10 @@ def log_lines(path: Path, *, about: str | None, earlier: int, pause: Callable[[]
 
 
 class Tail:
-    """The lines of a file that others append to and replace; a line that is not complete is read later."""
+    """The lines of a log that others append to and rotate; a line that is not complete is read later.
+
+    A reader that slept through several rotations reads all files that are still there, oldest first.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,10 +71,18 @@ class Tail:
             # Between the look above and the change of files its writer may have added a last line.
             if self._file is not None:
                 yield from self._complete_lines(self._file)
+                yield from self._lines_between(self._file)
             self.close()
             with contextlib.suppress(FileNotFoundError):
                 self._file = self._path.open("rb")
                 yield from self._complete_lines(self._file)
+
+    def skip(self) -> None:
+        """Leave out all that is there now."""
+        self.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._file = self._path.open("rb")
+            self._file.seek(0, os.SEEK_END)
 
     def close(self) -> None:
         """Let go of the file; a later call of `new_lines` begins with the one that is there then."""
@@ -85,6 +98,23 @@ class Tail:
                 file.seek(start)
                 return
             yield plain_line(line.decode("utf-8", "replace"))
+
+    def _lines_between(self, file: BinaryIO) -> Iterator[str]:
+        """The lines of the older files that are younger than `file`, where that is one of them."""
+        ours, younger = os.fstat(file.fileno()), []
+        for number in count(1):
+            try:
+                older = older_log(self._path, number).open("rb")
+            except FileNotFoundError:
+                return
+            with older:
+                there = os.fstat(older.fileno())
+                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                    break
+            younger.append(number)
+        for number in reversed(younger):
+            with contextlib.suppress(FileNotFoundError), older_log(self._path, number).open("rb") as older:
+                yield from self._complete_lines(older)
 
     def _is_replaced(self, file: BinaryIO) -> bool:
         """Whether the path leads to another file by now, or to less than was read of it."""

@@ -1,9 +1,11 @@
-"""How does a person follow along? One line a thing worth knowing, in a file made for `tail -f`."""
+"""How does a person follow along? One line a thing worth knowing, in a file made for `tail -F`."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -15,17 +17,33 @@ from scheduler.effects.plain_text import plain_line
 MAX_LINE_LENGTH = 4000
 
 
+def older_log(path: Path, number: int) -> Path:
+    """The `number`-th older file of a log; the first one is the youngest."""
+    return path.with_name(f"{path.name}.{number}")
+
+
 class LauncherLog:
     """Appends lines in local time. Never raises for a disk that will not take one: it counts what it drops.
 
-    Somebody else may rotate the file at any time; the next line then opens the new one.
+    A line that would make the file larger than `max_bytes` begins a new one, and the `kept` youngest older
+    files stay beside it. Somebody else may rotate it as well, at any time; the next line then opens the new
+    file. Any thread may write a line.
     """
 
     def __init__(
-        self, path: Path, *, now: Callable[[], datetime] = utc_now, echo: TextIO | None = None
+        self,
+        path: Path,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        echo: TextIO | None = None,
+        max_bytes: int | None = None,
+        kept: int = 5,
     ) -> None:
         self._path = path
         self._now = now
+        self._max_bytes = max_bytes
+        self._kept = kept
+        self._lock = threading.Lock()
         #: also gets every line, for a daemon in the foreground
         self._echo = echo
         self._fd = -1
@@ -37,11 +55,14 @@ class LauncherLog:
     def line(self, text: str) -> None:
         """Append "2026-11-20 13:05:01+0100 TEXT"."""
         line = self._stamped(text)
-        self._show(line)
-        if self.dropped and self._append(self._stamped(f"LOG dropped={self.dropped} (the disk was full)")):
-            self.dropped = 0
-        if self.dropped or not self._append(line):
-            self.dropped += 1
+        with self._lock:
+            self._show(line)
+            if self.dropped and self._append(
+                self._stamped(f"LOG dropped={self.dropped} (the disk was full)")
+            ):
+                self.dropped = 0
+            if self.dropped or not self._append(line):
+                self.dropped += 1
 
     def close(self) -> None:
         """Let go of the file. A later line opens it again."""
@@ -56,6 +77,7 @@ class LauncherLog:
         data = (b"\n" if self._is_torn else b"") + line.encode()
         try:
             self._reopen_if_rotated()
+            self._rotate_before(len(data))
             count = os.write(self._fd, data)
         except OSError:
             return False
@@ -86,6 +108,26 @@ class LauncherLog:
             self._is_torn = False
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(self._path, flags, 0o640)
+
+    def _rotate_before(self, length: int) -> None:
+        """Begin a new file where `length` more bytes would be too many for this one."""
+        size = os.fstat(self._fd).st_size
+        if self._max_bytes is None or size == 0 or size + length <= self._max_bytes:
+            return
+        # Each step is a rename, the oldest first: whatever interrupts them, none but the oldest lines go.
+        # Where the folder forbids one, a file that is too large is better than a line that is lost.
+        with contextlib.suppress(OSError):
+            for older, younger in self._moves():
+                younger.replace(older)
+            if self._kept == 0:
+                self._path.unlink()
+        self._reopen_if_rotated()
+
+    def _moves(self) -> Iterator[tuple[Path, Path]]:
+        """(new name, old name) of the files to rename; a name that is free keeps those behind it in place."""
+        names = [self._path, *(older_log(self._path, number) for number in range(1, self._kept + 1))]
+        free = next((i for i, name in enumerate(names) if not name.exists()), len(names) - 1)
+        yield from ((names[i], names[i - 1]) for i in range(free, 0, -1))
 
 
 def _shortened(text: str) -> str:

@@ -62,6 +62,10 @@ class Settings:
     baseline_check_every: int = 0
     #: a run that is still preparing (imports, data, model) after this long is ended as hung
     prepare_timeout_seconds: float = 3600.0
+    #: launcher.log begins a new file before it grows beyond this; 0 for never
+    log_max_mib: float = 16.0
+    #: older files of launcher.log that are kept
+    log_files_kept: int = 5
     #: what an hour of this machine costs, for cost ledgers; 0 where nobody says
     cost_per_hour: float = 0.0
     #: in which the cost is told
@@ -192,6 +196,8 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "reuse_results": _flag,
     "baseline_check_every": _whole(0, 1_000_000),
     "prepare_timeout_seconds": _number(5.0, MAX_SECONDS),
+    "log_max_mib": _number(0.0, 1e6),
+    "log_files_kept": _whole(0, 100),
     "cost_per_hour": _number(0.0, 1e6),
     "currency": _currency,
 }

@@ -54,6 +54,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         heartbeat_timeout_seconds = 120
         reuse_baselines = false
         baseline_check_every = 10
+        log_max_mib = 2.5
+        log_files_kept = 0
         cost_per_hour = 0.45
         currency = "EUR"
     """
@@ -75,6 +77,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         reuse_baselines=False,
         baseline_check_every=10,
         heartbeat_timeout_seconds=120.0,
+        log_max_mib=2.5,
+        log_files_kept=0,
         cost_per_hour=0.45,
         currency="EUR",
     )
