@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import queue
 import signal
 import time
@@ -31,6 +32,7 @@ from scheduler.effects.gpu import Gpu, cpu_device
 from scheduler.effects.gpu_watch import GpuWatch
 from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.lock import DeviceLock, HomeLock
+from scheduler.effects.notices import Notices
 from scheduler.effects.patience import Patience
 from scheduler.effects.performer import Performer
 from scheduler.effects.process_tree import boot_id
@@ -44,7 +46,9 @@ from scheduler.effects.surroundings import Surroundings
 from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Workers, become_subreaper
 from scheduler.report.lines import line_for, wait_line, warning_lines
+from scheduler.report.notices import notice_for
 from scheduler.rounds.errors import CorruptRecordsError, SettingsError, UnknownIdError
+from scheduler.rounds.notice import Notice
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.settings import Settings, load_settings
 
@@ -156,6 +160,15 @@ class Daemon:
             max_bytes=round(settings.log_max_mib * 2**20) or None,
             kept=settings.log_files_kept,
         )
+        self._notices = Notices(
+            settings.notify,
+            home.notices,
+            environment=os.environ,
+            report=self._log.line,
+            sender=f"roundhouse on {platform.node() or 'this machine'}",
+        )
+        #: of facts that are not durable yet
+        self._untold: list[Notice] = []
         self._status = StatusFile(home.status)
         self._reporting = Reporting(home, lambda: self.post(LookAround()))
         self._surroundings = Surroundings(home, settings, lambda: datetime.now().astimezone())
@@ -245,6 +258,7 @@ class Daemon:
         self._results.close()
         self._workers.close()
         self._reporting.close()
+        self._notices.close()
         self._offer_status(self._exit or "the daemon failed")
         self._status.flush()
         self._books.close()
@@ -347,6 +361,7 @@ class Daemon:
     def _handle(self, event: inputs.Input) -> None:
         if isinstance(event, inputs.RunResult):
             event = self._measured(event)
+        self._note(event)
         self._state, actions = step(self._state, event, self._limits)
         self._perform(actions)
 
@@ -375,6 +390,7 @@ class Daemon:
                 case action:
                     effects.append(action)
         self._books.sync()
+        self._send_notices()
         for effect in effects:
             self._act(effect)
 
@@ -384,8 +400,21 @@ class Daemon:
         line = line_for(fact, self._state)
         for told in (*([] if line is None else [line]), *warning_lines(fact)):
             self._log.line(told)
+        self._note(fact)
         self._state, actions = step(self._state, fact, self._limits)
         return actions
+
+    def _note(self, event: inputs.Event) -> None:
+        """Keep in mind what a person who is away has to be told of it."""
+        notice = notice_for(event, self._state, self._home)
+        if notice is not None:
+            self._untold.append(notice)
+
+    def _send_notices(self) -> None:
+        """Only of what is durable: a daemon that is killed before sends nothing, and none sends it twice."""
+        for notice in self._untold:
+            self._notices.tell(notice)
+        self._untold.clear()
 
     def _act(self, effect: act.Effect | act.Exit) -> None:
         if isinstance(effect, act.Exit):

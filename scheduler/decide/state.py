@@ -119,6 +119,8 @@ class State:
     #: reason of the pause; None when the queue is not paused
     paused: str | None = None
     draining: str | None = None
+    #: a daemon has started, and did not end in order since
+    is_served: bool = False
     #: reason by device that did not come back clean
     dirty: Mapping[str, str] = field(default_factory=dict)
     #: what finished tasks and foreign files teach, by source
@@ -140,7 +142,9 @@ def fold(state: State, fact: facts.Fact) -> State:
             return _with_results(_with_round(state, fold_round(known, fact)), fact, known)
         case facts.DaemonStarted():
             devices = {device.id: device for device in fact.devices}
-            return replace(state, devices=devices, draining=None)
+            return replace(state, devices=devices, draining=None, is_served=True)
+        case facts.DaemonStopped():
+            return replace(state, is_served=False)
         case facts.LessonLearnt():
             return replace(state, lessons={**state.lessons, fact.source: fact.lesson})
         case facts.BaselineKept() | facts.BaselineAgreed() | facts.BaselineDrifted():

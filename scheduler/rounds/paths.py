@@ -147,6 +147,11 @@ class HomePaths:
         return self.results / "status.json"
 
     @property
+    def notices(self) -> Path:
+        """How many notices of each kind were sent lately."""
+        return self.results / "notices.json"
+
+    @property
     def journal(self) -> Path:
         return self.results / "journal.jsonl"
 

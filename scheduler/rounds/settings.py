@@ -5,21 +5,39 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scheduler.rounds.errors import SettingsError
+from scheduler.rounds.notice import NOTICE_KINDS, NotifySettings, is_address
 from scheduler.rounds.problems import NOTHING, Problem, printable, rendered, unknown_words
 from scheduler.rounds.windows import Window
 
 #: longer than any wait that makes sense, short enough for every clock: a year
 MAX_SECONDS = 31_536_000.0
 
+MAX_ADDRESS_LENGTH = 2000
+
 _DEVICE = re.compile(r"auto|cpu|cuda:[0-9]{1,3}|GPU-[0-9A-Fa-f-]{4,60}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+#: how a value is read; raises ValueError where it cannot be used
+Rule = Callable[[Any], Any]
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list, each entry of which is read by the rule."""
+
+    rule: Rule
+
+
+Rules = Mapping[str, Rule | ListOf]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +80,8 @@ class Settings:
     baseline_check_every: int = 0
     #: a run that is still preparing (imports, data, model) after this long is ended as hung
     prepare_timeout_seconds: float = 3600.0
+    #: where a person who is away is told of what happens, and of what; the table [notify]
+    notify: NotifySettings = field(default_factory=NotifySettings)
     #: launcher.log begins a new file before it grows beyond this; 0 for never
     log_max_mib: float = 16.0
     #: older files of launcher.log that are kept
@@ -97,33 +117,50 @@ def load_settings(path: Path) -> Settings:
 
 
 def _values(data: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    known = [field.name for field in fields(Settings)]
+    return _table(_RULES, (), data, problems)
+
+
+def _table(rules: Rules, path: Place, data: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in data.items():
-        if key not in known:
-            problems.append(Problem(path=(key,), message=unknown_words("key", key, known), found=value))
-        elif key in ("windows", "environment"):
-            values[key] = _list(key, value, problems)
+        place = (*path, key)
+        if key in rules:
+            values[key] = _read(rules[key], place, value, problems)
+        elif not path and key in _TABLES:
+            values[key] = _inner(key, value, problems)
         else:
-            values[key] = _read(_RULES[key], (key,), value, problems)
+            known = [*rules, *(() if path else _TABLES)]
+            problems.append(_problem(place, unknown_words("key", key, known), value))
     return values
 
 
-def _list(key: str, value: Any, problems: list[Problem]) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        problems.append(Problem(path=(key,), message="must be a list of strings", found=value))
-        return ()
-    return tuple(_read(_RULES[key], (key, i), item, problems) for i, item in enumerate(value))
+def _inner(key: str, value: Any, problems: list[Problem]) -> Any:
+    if not isinstance(value, dict):
+        problems.append(_problem((key,), f"must be a table, [{key}]", value))
+        return NOTHING
+    made, rules = _TABLES[key]
+    count = len(problems)
+    values = _table(rules, (key,), value, problems)
+    return made(**values) if len(problems) == count else NOTHING
 
 
-def _read(
-    rule: Callable[[Any], Any], path: tuple[str | int, ...], value: Any, problems: list[Problem]
-) -> Any:
+def _read(rule: Rule | ListOf, path: Place, value: Any, problems: list[Problem]) -> Any:
+    if isinstance(rule, ListOf):
+        if not isinstance(value, list):
+            problems.append(_problem(path, "must be a list of strings", value))
+            return ()
+        return tuple(_read(rule.rule, (*path, i), item, problems) for i, item in enumerate(value))
     try:
         return rule(value)
     except ValueError as error:
-        problems.append(Problem(path=path, message=str(error), found=value))
+        problems.append(_problem(path, str(error), value))
         return NOTHING
+
+
+def _problem(path: Place, message: str, value: Any) -> Problem:
+    """An address is a secret even where it is wrong, or in the wrong place."""
+    is_secret = path[0] == "notify" or "://" in str(value)
+    return Problem(path=path, message=message, found=NOTHING if is_secret else value)
 
 
 def _device(value: Any) -> str:
@@ -175,19 +212,31 @@ def _variable(value: Any) -> str:
     return value
 
 
-#: how each key is read; of the two lists, how an entry is
-_RULES: dict[str, Callable[[Any], Any]] = {
+def _address(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_ADDRESS_LENGTH or not is_address(value):
+        raise ValueError('must be an address such as "discord://...", or "env:NAME" of a variable')
+    return value
+
+
+def _notice_kind(value: Any) -> str:
+    if value not in NOTICE_KINDS:
+        raise ValueError(f"must be one of {', '.join(NOTICE_KINDS)}")
+    return str(value)
+
+
+#: how each key is read
+_RULES: Rules = {
     "device": _device,
     "threads": _whole(1, 1024),
     "quiet_period_seconds": _number(0.0, MAX_SECONDS),
     "rescan_seconds": _number(1.0, MAX_SECONDS),
     "grace_seconds": _number(0.0, MAX_SECONDS),
     "disk_floor_mib": _number(0.0, 1e9),
-    "windows": _window,
+    "windows": ListOf(_window),
     "allow_network_filesystem": _flag,
     "max_attempts": _whole(1, 100),
     "network_backoff_seconds": _number(0.0, MAX_SECONDS),
-    "environment": _variable,
+    "environment": ListOf(_variable),
     # a worker is heard of every two seconds
     "heartbeat_timeout_seconds": _number(5.0, MAX_SECONDS),
     "prepare_ahead": _flag,
@@ -200,4 +249,9 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "log_files_kept": _whole(0, 100),
     "cost_per_hour": _number(0.0, 1e6),
     "currency": _currency,
+}
+
+#: what a table is made into, and how its keys are read
+_TABLES: dict[str, tuple[Callable[..., Any], Rules]] = {
+    "notify": (NotifySettings, {"urls": ListOf(_address), "on": ListOf(_notice_kind)}),
 }

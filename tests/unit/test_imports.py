@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "scipy", "optuna", "numpy", "pandas", "matplotlib", "jinja2"}
+HEAVY = {"torch", "scipy", "optuna", "numpy", "pandas", "matplotlib", "jinja2", "apprise", "requests"}
 #: they alone cost more than `schedctl status` may take
 SLOW_FOR_STATUS = {"typer", "rich", "click", "pydantic", "apscheduler", "watchfiles", "pynvml", "msgspec"}
 REPORT = "\nimport json, sys\nprint('\\n' + json.dumps(sorted(m.partition('.')[0] for m in sys.modules)))"

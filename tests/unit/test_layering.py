@@ -18,6 +18,7 @@ EDGES = {
     "apscheduler": {"scheduler/effects/timers.py"},
     "watchfiles": {"scheduler/effects/folder_watch.py"},
     "msgspec": {"scheduler/effects/fact_lines.py"},
+    "apprise": {"scheduler/effects/messenger.py"},
     "typer": {"scheduler/cli"},
     "rich": {"scheduler/cli"},
     "pydantic": {"scheduler/rounds"},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from scheduler.rounds.errors import SettingsError
+from scheduler.rounds.notice import NotifySettings
 from scheduler.rounds.settings import Settings, load_settings
 from scheduler.rounds.windows import Window
 
@@ -203,13 +207,53 @@ def test_a_window_is_shown_as_it_is_written(text: str) -> None:
     assert str(Window.parse(text)) == text
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
+def defaults(settings: Any = None, within: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key, those of tables by `table.key`, and its default."""
+    settings = Settings() if settings is None else settings
+    for name in settings.__dataclass_fields__:
+        value = getattr(settings, name)
+        if is_dataclass(value):
+            yield from defaults(value, within=f"{name}.")
+        else:
+            yield f"{within}{name}", value
+
+
+@pytest.mark.parametrize(("name", "value"), list(defaults()))
+def test_every_setting_is_documented_with_its_default(name: str, value: Any) -> None:
     text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
-    defaults = Settings()
-    for name in Settings.__dataclass_fields__:
-        value = getattr(defaults, name)
-        written = {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
-        shown = f'"{written}"' if isinstance(written, str) and value not in (True, False) else written
-        shown = "[]" if written == () else shown
-        shown = f"{written:g}" if isinstance(written, float) else shown
-        assert f"`{name}` | `{shown}`" in text, name
+    written = f"{value:g}" if isinstance(value, float) else json.dumps(value)
+    assert f"`{name}` | `{written}`" in text
+
+
+def test_tables_hold_keys_of_their_own(tmp_path: Path) -> None:
+    text = """
+        [notify]
+        urls = ["env:NIGHT_URL", "json://127.0.0.1:8080/secret"]
+        on = ["gpu_dirty"]
+    """
+    notify = NotifySettings(urls=("env:NIGHT_URL", "json://127.0.0.1:8080/secret"), on=("gpu_dirty",))
+    assert settings_of(tmp_path, text) == Settings(notify=notify)
+    assert "secret" not in repr(settings_of(tmp_path, text))
+
+
+@pytest.mark.fault(
+    "an address for notices is misspelt",
+    moment="at the start",
+    outcome="exit 64; the message does not show it",
+)
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('notify = "discord://1/hush"', "notify: must be a table, [notify]"),
+        ('[notify]\nurl = "discord://1/hush"', 'notify.url: unknown key; did you mean "urls"?'),
+        ('urls = ["discord://1/hush"]', "urls: unknown key; known here: device,"),
+        ('[notify]\nurls = "discord://1/hush"', "notify.urls: must be a list of strings"),
+        ('[notify]\nurls = ["discord//hush"]', "notify.urls[0]: must be an address such as"),
+        ('[notify]\nurls = ["env:NO-NAME"]', "notify.urls[0]: must be an address such as"),
+        ('[notify]\non = ["hush"]', "notify.on[0]: must be one of round_finished,"),
+    ],
+)
+def test_a_mistake_about_an_address_does_not_tell_it(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = problems_of(tmp_path, text)
+    assert found.startswith(problem)
+    assert "hush" not in found
