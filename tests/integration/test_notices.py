@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_home import Home, wait_until
+from real_home import PATIENCE_SECONDS, Home, wait_until
 
 from scheduler.effects import notices as notices_module
 from scheduler.effects.notices import MOST_WAITING, Notices, deliver
@@ -215,7 +215,7 @@ def test_a_daemon_tells_of_a_round_and_of_its_own_restart_each_once(home: Home, 
     assert "the daemon is back" in receiver.titles[1]
     home.stop()
     home.start("--until-idle")
-    assert home.processes[-1].wait(timeout=60) == 0
+    assert home.processes[-1].wait(timeout=PATIENCE_SECONDS) == 0
     assert len(receiver.heard) == 2
     assert "hush" not in home.log() + home.output() + home.paths.status.read_text()
 
@@ -228,12 +228,10 @@ def test_a_daemon_tells_of_a_round_and_of_its_own_restart_each_once(home: Home, 
 def test_a_service_that_is_down_stops_nothing(home: Home) -> None:
     with home.paths.settings.open("a") as settings:
         settings.write('[notify]\nurls = ["json://127.0.0.1:9/hush-hush"]\n')
-    for name in ("one", "two"):
-        home.drop(name, home.spec(name))
+    home.drop("night", home.spec("night"))
     home.start("--until-idle")
-    assert home.processes[-1].wait(timeout=60) == 0
-    home.wait_for("one")
-    home.wait_for("two")
+    assert home.processes[-1].wait(timeout=PATIENCE_SECONDS) == 0
+    home.wait_for("night")
     told = [line for line in home.log().splitlines() if " NOTIFY " in line]
     assert len(told) == 1
     assert "json://*** was not reached" in told[0]
