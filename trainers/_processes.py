@@ -40,10 +40,20 @@ def _prctl(option: int, value: int) -> None:
 
 def age_seconds() -> float:
     """Since this process started, the interpreter's own start-up included."""
-    with open("/proc/self/stat", "rb") as stream:
-        fields = stream.read().rpartition(b")")[2].split()
-    started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    started = (start_ticks_of(os.getpid()) or 0) / os.sysconf("SC_CLK_TCK")
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
+
+
+def start_ticks_of(pid: int) -> int | None:
+    """When a process started, in ticks since the machine did: with its pid, nobody else's on this boot.
+
+    No adjustment of the clock moves it. None for a process that has gone.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return int(stream.read().rpartition(b")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -64,12 +74,20 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def send(processes: Iterable[psutil.Process], number: int) -> None:
-    """Signal each process that still is the one it was."""
+    """Signal each process that still is the one it was, and never another one that has its number now."""
     for process in processes:
         try:
-            process.send_signal(number)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
+            descriptor = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            continue
+        try:
+            # Known again after it was opened, so that what is open is that process, whatever ends meanwhile.
+            if process.is_running():
+                signal.pidfd_send_signal(descriptor, number)
+        except (psutil.Error, ProcessLookupError, PermissionError):
             pass
+        finally:
+            os.close(descriptor)
 
 
 def kill_all(find: Callable[[], list[psutil.Process]], wait_seconds: float) -> list[psutil.Process]:
