@@ -66,6 +66,8 @@ class Worker:
         self._in_fd, self._out_fd = in_fd, out_fd
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._stop: Stop | None = None
+        #: of the run under way
+        self._run_dir: Path | None = None
         self._is_leaving = False
         self._say_lock = threading.Lock()
         self._output = Output()
@@ -121,12 +123,14 @@ class Worker:
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
             self._output.begin(run_dir / "out.log")
+            self._run_dir = run_dir
             self._run_in(assignment, run_dir, result)
         except OSError as error:
             failure = failure_of(error, self._output.tail()).to_json()
             result |= {"status": "failed", "value": None, "acc": None, "loss": None}
             result["failure"] = result.get("failure") or failure
         finally:
+            self._run_dir = None
             self._output.end()
         return result
 
@@ -220,6 +224,8 @@ class Worker:
             time.sleep(HEARTBEAT_SECONDS)
             try:
                 self._output.cap()
+                if (run_dir := self._run_dir) is not None:
+                    os.utime(run_dir)  # how long it lived, for whoever finds it lost
             except OSError:
                 pass  # a full disk must not silence the heart; the run itself meets it soon enough
             rss_mib = round(process.memory_info().rss / 2**20, 1)

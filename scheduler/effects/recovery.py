@@ -171,13 +171,15 @@ def _open_runs(home: HomePaths, state: State) -> Iterator[tuple[RunPaths, Attemp
 
 
 def _seconds_alive(paths: RunPaths, started_at: datetime | None) -> float | None:
-    """A lost attempt is charged up to the last thing it wrote."""
+    """A lost attempt is charged up to its last heartbeat, or the last thing it wrote after that."""
     if started_at is None:
         return None
-    written = [path.stat().st_mtime for path in _files(paths.root)]
+    written = [path.stat().st_mtime for path in _signs(paths.root)]
     return max(0.0, max(written, default=started_at.timestamp()) - started_at.timestamp())
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _signs(folder: Path) -> Iterator[Path]:
+    """The folder itself, which a worker touches while it lives, and its files."""
     if folder.is_dir():
+        yield folder
         yield from (path for path in folder.iterdir() if path.is_file())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,12 @@ from fakes.world import failed, make_round, ok, play, task
 
 from scheduler.decide import facts
 from scheduler.decide.codec import to_fields
-from scheduler.decide.state import State
+from scheduler.decide.state import State, open_attempts
 from scheduler.effects import ended_file
 from scheduler.effects.ended_file import read_ended, write_ended
 from scheduler.effects.record_lines import decode, encode
 from scheduler.effects.records import Journal, read_records
-from scheduler.effects.recovery import Recovery, reopened_round, replay
+from scheduler.effects.recovery import Recovery, recovered, reopened_round, replay
 from scheduler.rounds.errors import CorruptRecordsError, UnknownIdError
 from scheduler.rounds.paths import HomePaths, RoundPaths
 
@@ -306,4 +307,30 @@ def test_the_start_of_an_open_attempt_is_known(tmp_path: Path) -> None:
     [(attempt_id, moment)] = recovery.started_at.items()
     assert attempt_id.startswith("last/")
     assert moment.isoformat() == "2026-11-20T13:02:00+00:00"
+    close(recovery)
+
+
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="while a run trains",
+    outcome="the attempt is lost, and charged up to its last heartbeat",
+)
+@pytest.mark.parametrize("last_sign", ["heartbeat", "evaluation", "none"])
+def test_a_lost_attempt_is_charged_up_to_its_last_sign_of_life(tmp_path: Path, last_sign: str) -> None:
+    home = told_home(tmp_path)
+    records = home.round("last").records
+    told = [record["event"] for record in read_records(records)]
+    last_start = len(told) - told[::-1].index("run_started")
+    records.write_bytes(b"".join(records.read_bytes().splitlines(keepends=True)[:last_start]))
+    recovery = replay(home)
+    [(attempt_id, moment)] = recovery.started_at.items()
+    [(_, _, attempt)] = open_attempts(recovery.state)
+    run = home.round("last").run(attempt.intended.run_dir)
+    if last_sign != "none":
+        run.root.mkdir(parents=True)
+        run.metrics.touch()
+        os.utime(run.metrics, (moment.timestamp() + 100,) * 2)
+        os.utime(run.root, (moment.timestamp() + (250 if last_sign == "heartbeat" else 1),) * 2)
+    seconds = recovered(home, recovery).wall_seconds
+    assert seconds == {attempt_id: {"heartbeat": 250.0, "evaluation": 100.0, "none": 0.0}[last_sign]}
     close(recovery)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -271,7 +272,10 @@ def test_a_worker_beats_while_it_trains(worker: Worker, home: Path) -> None:
     worker.prepare(config={"pause_seconds": 600})
     worker.hear("prepared")
     worker.say("go", run_dir=str(home / "run"))
+    wait_for((home / "run/metrics.jsonl").exists)
+    os.utime(home / "run", (0, 0))
     assert worker.hear("heartbeat", timeout=10)["rss_mib"] > 5
+    wait_for(lambda: (home / "run").stat().st_mtime > time.time() - 60)
 
 
 def test_sigterm_ends_a_worker_and_what_it_started(worker: Worker, home: Path) -> None:
