@@ -24,6 +24,7 @@ from scheduler.decide.step import is_idle, step, why_nothing_runs
 from scheduler.effects import control
 from scheduler.effects.advice import Advice
 from scheduler.effects.books import Books
+from scheduler.effects.cgroup import Cgroups, delegated_groups
 from scheduler.effects.clock import Deadlines, RealClock
 from scheduler.effects.environment import worker_environment
 from scheduler.effects.files import available_memory_mib, is_network_filesystem, sweep_leftovers
@@ -44,7 +45,7 @@ from scheduler.effects.status import StatusFile
 from scheduler.effects.stored_results import StoredResults
 from scheduler.effects.surroundings import Surroundings
 from scheduler.effects.timers import Timers
-from scheduler.effects.workers import Workers, become_subreaper
+from scheduler.effects.workers import Orphan, Workers, become_subreaper
 from scheduler.report.lines import line_for, wait_line, warning_lines
 from scheduler.report.notices import notice_for
 from scheduler.rounds.errors import CorruptRecordsError, SettingsError, UnknownIdError
@@ -76,7 +77,15 @@ def run_daemon(home: HomePaths, *, until_idle: bool = False, echo: TextIO | None
         if gpu is not None:
             stack.callback(DeviceLock.acquire(gpu.uuid).release)
         recovery = replay(home)
-        daemon = Daemon(home, settings, gpu=gpu, recovery=recovery, until_idle=until_idle, echo=echo)
+        daemon = Daemon(
+            home,
+            settings,
+            gpu=gpu,
+            groups=delegated_groups(),
+            recovery=recovery,
+            until_idle=until_idle,
+            echo=echo,
+        )
         stack.callback(daemon.close)
         with _signals(daemon.post):
             daemon.start(recovery)
@@ -122,6 +131,7 @@ class Daemon:
         settings: Settings,
         *,
         gpu: Gpu | None,
+        groups: Cgroups | None,
         recovery: Recovery,
         until_idle: bool,
         echo: TextIO | None,
@@ -133,6 +143,7 @@ class Daemon:
             max_attempts=settings.max_attempts,
             network_backoff_seconds=settings.network_backoff_seconds,
             heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
+            hung_timeout_seconds=settings.hung_timeout_seconds,
             prepare_timeout_seconds=settings.prepare_timeout_seconds,
             prepare_ahead=settings.prepare_ahead,
             grace_seconds=settings.grace_seconds,
@@ -190,7 +201,11 @@ class Daemon:
             environment |= gpu.environment()
         self._device = gpu.device if gpu is not None else cpu_device(settings.threads)
         self._workers = Workers(
-            self._hear, home, environment=environment, grace_seconds=settings.grace_seconds
+            self._hear,
+            home,
+            environment=environment,
+            grace_seconds=settings.grace_seconds,
+            groups=groups,
         )
         self._gpu = GpuWatch(gpu, self.post, self._workers.pids) if gpu is not None else None
         self._advice = Advice(home, environment=environment, post=self.post, report=self._log.line)
@@ -224,10 +239,10 @@ class Daemon:
         become_subreaper()
         for folder in (self._home.queue, self._home.control, self._home.results):
             sweep_leftovers(folder)
-        self._end_orphans()
+        survivors = self._workers.end_leftovers(self._orphans())
         self._finish_moves()
         self._record_start()
-        self._handle(recovered(self._home, recovery))
+        self._handle(replace(recovered(self._home, recovery), survivors=survivors))
         if self._gpu is not None:
             self._gpu.start()
         for number, window in enumerate(self._settings.windows):
@@ -265,14 +280,14 @@ class Daemon:
 
     # What an earlier daemon left behind
 
-    def _end_orphans(self) -> None:
-        """Kill what an earlier daemon started and did not end: nothing unrecorded may use the device."""
+    def _orphans(self) -> Iterator[Orphan]:
+        """Workers that may have outlived an earlier daemon: nothing unrecorded may use the device."""
         this_boot = boot_id()
         for _, _, attempt in open_attempts(self._state):
             started = attempt.started
             if started is not None and started.boot_id == this_boot:
                 made_for = started.made_for or attempt.id
-                self._workers.end_orphan(started.pid, started.start_time, made_for)
+                yield Orphan(attempt_id=made_for, pid=started.pid, start_ticks=started.start_ticks)
 
     def _finish_moves(self) -> None:
         """A crash may have come between the end of a round and the move of its file, or its report."""

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -41,6 +42,9 @@ import orjson
 
 #: environment variable that marks every process of an attempt, so that none escapes by leaving its session
 ATTEMPT_VARIABLE = "ROUNDHOUSE_ATTEMPT"
+
+#: has a worker print where each of its threads stands; sent before one that hangs is ended
+HUNG_SIGNAL = signal.SIGQUIT
 
 #: seconds between two heartbeats of a worker
 HEARTBEAT_SECONDS = 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import queue
 import signal
@@ -23,7 +24,7 @@ from trainers._failures import Failure, failure_of
 from trainers._output import Output
 from trainers._recorder import Recorder
 from trainers._run import Ending, Referee, Stop
-from trainers._wire import HEARTBEAT_SECONDS, read_messages, write_message
+from trainers._wire import HEARTBEAT_SECONDS, HUNG_SIGNAL, read_messages, write_message
 
 
 class Terminated(BaseException):
@@ -189,6 +190,8 @@ class Worker:
             say=self._say,
             output_tail=self._output.tail,
         )
+        if referee.ends_itself:  # where it stands says nothing of the program that it runs
+            signal.signal(HUNG_SIGNAL, signal.SIG_IGN)
         try:
             evaluations = iter(assignment.module.train(assignment.prepared, context))
         except Exception as error:  # `train` need not be a generator function
@@ -264,6 +267,7 @@ def work(in_fd: int, out_fd: int) -> NoReturn:
     """Be a worker on two inherited descriptors. Never returns."""
     _processes.die_with_parent()
     _processes.become_subreaper()
+    faulthandler.register(HUNG_SIGNAL)
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C on a daemon in a terminal is the daemon's to handle
     worker = Worker(in_fd, out_fd)

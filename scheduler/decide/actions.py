@@ -10,7 +10,7 @@ from policies._advice import Question
 from policies.evidence import Outcome
 from scheduler.decide.ended import EndedRound
 from scheduler.decide.facts import Fact, RoundAccepted, RunFinished, RunIntended, RunStarted, SpecRejected
-from scheduler.decide.inputs import DeadlinePassed, EndedBy, RequestMade
+from scheduler.decide.inputs import DeadlinePassed, EndedBy, LookKind, RequestMade
 from scheduler.rounds.round import Task
 
 
@@ -76,6 +76,16 @@ class EndWorker:
 
     attempt_id: str
     ended_by: EndedBy
+    #: what was seen that led to it, for the text of the run's error
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtWorker:
+    """See whether a worker that gives no sign of life computes. It comes back as WorkerLookedAt."""
+
+    attempt_id: str
+    kind: LookKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +236,7 @@ Effect = (
     | OpenGate
     | ReleaseWorker
     | EndWorker
+    | LookAtWorker
     | StopRun
     | AskAdvice
     | SetDeadline

@@ -106,6 +106,7 @@ def start_if_free(state: State) -> tuple[Action, ...]:
             pid=worker.prepared.pid,
             start_time=worker.prepared.start_time,
             boot_id=worker.prepared.boot_id,
+            start_ticks=worker.prepared.start_ticks,
             is_prepared_ahead=worker.is_prepared_ahead,
             made_for=worker.made_for,
         )
@@ -134,6 +135,7 @@ def _open_gate(state: State, started: facts.RunStarted, limits: Limits) -> tuple
     return (
         act.OpenGate(started=started, intended=intended, config=_config_of(task.task, intended)),
         deadline(started.attempt_id, "time_budget", seconds),
+        *hung_deadline(started.attempt_id, limits),
     )
 
 
@@ -162,6 +164,12 @@ def deadline(attempt_id: str, kind: DeadlineKind, seconds: float) -> act.SetDead
     """A deadline of `kind` for an attempt, replacing the one before."""
     event = inputs.DeadlinePassed(attempt_id=attempt_id, kind=kind)
     return act.SetDeadline(key=f"{kind}:{attempt_id}", seconds=seconds, event=event)
+
+
+def hung_deadline(attempt_id: str, limits: Limits) -> tuple[Action, ...]:
+    """So long a run may neither evaluate nor compute; for ever where nobody sets a limit."""
+    seconds = limits.hung_timeout_seconds
+    return (deadline(attempt_id, "hung", seconds),) if seconds > 0 else ()
 
 
 def _back_off(state: State, run: facts.RunFinished, limits: Limits) -> act.SetDeadline:

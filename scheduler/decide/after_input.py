@@ -8,11 +8,12 @@ from typing import Any
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
-from scheduler.decide.after_fact import deadline, start, start_if_free
+from scheduler.decide.after_fact import start, start_if_free
 from scheduler.decide.ending import lost_end, reported_end, unreported_end
 from scheduler.decide.failures import Limits
 from scheduler.decide.forgetting import forgotten
 from scheduler.decide.importing import imported
+from scheduler.decide.liveness import alive, going_on
 from scheduler.decide.state import RoundState, State, is_spare, open_attempt, open_attempts
 from scheduler.decide.stopping import after_advice, after_evaluation
 from scheduler.decide.task_state import Attempt
@@ -23,14 +24,13 @@ def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Acti
     match event:
         case inputs.WorkerPrepared():
             return start_if_free(state)
-        case inputs.WorkerBeat() if event.attempt_id in state.live.workers:
-            return (_alive(event.attempt_id, limits),)
         case inputs.RunEvaluated() if event.attempt_id in state.live.workers:
-            return (_alive(event.attempt_id, limits), *after_evaluation(state, event))
+            signs = (alive(event.attempt_id, limits), *going_on(state, event.attempt_id, limits))
+            return (*signs, *after_evaluation(state, event))
         case inputs.StopAdvised():
             return after_advice(state, event)
         case inputs.DeadlinePassed():
-            return _after_deadline(state, event)
+            return _after_deadline(state, event, limits)
         case inputs.RunResult():
             return _after_result(state, event)
         case inputs.SpecChecked():
@@ -46,14 +46,26 @@ def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Acti
             ending = dict.fromkeys(state.live.attempt_ids)  # a spare may be leaving under a worker's name
             return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in ending)
         case inputs.GateChanged(source="gpu", wait_reason=None):
-            return tuple(act.Record(fact=facts.GpuCleared(device=device)) for device in state.dirty)
+            return _cleared(state)
+        case inputs.SurvivorsEnded() if "gpu" not in state.live.waits:
+            return _cleared(state)  # else the device itself is still looked at, and says when it is clean
         case inputs.Recovered():
-            return tuple(act.Record(fact=_recovered(a, event)) for _, _, a in open_attempts(state))
+            ends = tuple(act.Record(fact=_recovered(a, event)) for _, _, a in open_attempts(state))
+            return (*_dirtied_by_leftovers(state, event), *ends)
     return ()
 
 
-def _alive(attempt_id: str, limits: Limits) -> Action:
-    return deadline(attempt_id, "heartbeat", limits.heartbeat_timeout_seconds)
+def _cleared(state: State) -> tuple[Action, ...]:
+    return tuple(act.Record(fact=facts.GpuCleared(device=device)) for device in state.dirty)
+
+
+def _dirtied_by_leftovers(state: State, event: inputs.Recovered) -> tuple[Action, ...]:
+    """Before anything else is recorded, since an end may lead to the next start."""
+    if not event.survivors:
+        return ()
+    reason = _unkillable(event.survivors, "an earlier daemon")
+    devices = (device for device in state.devices if device != "cpu")
+    return tuple(act.Record(fact=facts.GpuDirtied(device=device, reason=reason)) for device in devices)
 
 
 def after_worker(before: State, state: State, event: inputs.WorkerEnded) -> tuple[Action, ...]:
@@ -68,7 +80,7 @@ def after_worker(before: State, state: State, event: inputs.WorkerEnded) -> tupl
         actions += (act.Record(fact=facts.GpuDirtied(device=worker.device, reason=reason)),)
     attempt = open_attempt(state, event.attempt_id)
     if attempt is not None and worker is not None:
-        end = unreported_end(attempt.intended, event, worker.evaluations)
+        end = unreported_end(attempt.intended, event, worker.evaluations, worker.ended_for)
         actions += (act.Record(fact=end),)
     return actions + start_if_free(state)
 
@@ -82,12 +94,18 @@ def _after_spare(state: State, event: inputs.WorkerEnded) -> tuple[Action, ...]:
 
 def _why_dirty(event: inputs.WorkerEnded) -> str | None:
     if event.survivors:
-        pids = ", ".join(str(pid) for pid in event.survivors)
-        return f"processes {pids} of {event.attempt_id} cannot be killed"
+        return _unkillable(event.survivors, event.attempt_id)
     return event.kept_memory
 
 
-def _after_deadline(state: State, event: inputs.DeadlinePassed) -> tuple[Action, ...]:
+def _unkillable(pids: tuple[int, ...], owner: str) -> str:
+    return (
+        f"processes {', '.join(map(str, pids))} of {owner} hang in the kernel and cannot be killed; the queue"
+        " goes on once they are gone, at the latest after a reboot"
+    )
+
+
+def _after_deadline(state: State, event: inputs.DeadlinePassed, limits: Limits) -> tuple[Action, ...]:
     if event.kind == "hurry":
         return (act.HurryWorker(attempt_id=event.attempt_id),) if is_spare(state, event.attempt_id) else ()
     if event.attempt_id not in state.live.workers:
@@ -97,8 +115,11 @@ def _after_deadline(state: State, event: inputs.DeadlinePassed) -> tuple[Action,
             return (act.EndWorker(attempt_id=event.attempt_id, ended_by="time_budget"),)
         case "prepare" if state.live.workers[event.attempt_id].prepared is not None:
             return ()
-        case "prepare" | "heartbeat":
-            return (act.EndWorker(attempt_id=event.attempt_id, ended_by="hung"),)
+        case "prepare":
+            reason = f"the run was not prepared within {limits.prepare_timeout_seconds:g} s"
+            return (act.EndWorker(attempt_id=event.attempt_id, ended_by="hung", reason=reason),)
+        case "heartbeat" | "hung":
+            return (act.LookAtWorker(attempt_id=event.attempt_id, kind=event.kind),)
         case "exit":
             return (act.EndWorker(attempt_id=event.attempt_id, ended_by="leftover"),)
     return ()
@@ -111,7 +132,8 @@ def _after_result(state: State, event: inputs.RunResult) -> tuple[Action, ...]:
     attempt = open_attempt(state, event.attempt_id)
     if attempt is None:
         return ()
-    return (act.Record(fact=reported_end(attempt.intended, event.result, stop=attempt.stop)),)
+    end = reported_end(attempt.intended, event.result, stop=attempt.stop, oom_kills=event.oom_kills)
+    return (act.Record(fact=end),)
 
 
 def _after_check(state: State, event: inputs.SpecChecked) -> tuple[Action, ...]:

@@ -39,9 +39,10 @@ def reported_end(
     *,
     stop: StopDecided | None = None,
     is_recovered: bool = False,
+    oom_kills: int = 0,
 ) -> RunFinished:
     """The end that a worker reported in its result; `stop` is what it was told to end by, if anything."""
-    failure = result.get("failure") or {}
+    failure = _with_oom_killer(result.get("failure") or {}, oom_kills)
     reported = {name: _number(result[name]) for name in _REPORTED if name in result}
     return RunFinished(
         **(_assignment(intended) | {"bsz": result.get("bsz", intended.bsz)}),
@@ -65,10 +66,13 @@ def _kept_step(kept: Mapping[str, Any] | None) -> int | None:
 
 
 def unreported_end(
-    intended: RunIntended, ended: WorkerEnded, evaluations: tuple[RunEvaluated, ...]
+    intended: RunIntended, ended: WorkerEnded, evaluations: tuple[RunEvaluated, ...], ended_for: str = ""
 ) -> RunFinished:
-    """The end of a run whose worker went without a word; keeps the evaluations that were heard."""
-    status, failure_class, error = _how_it_went(ended)
+    """The end of a run whose worker went without a word; keeps the evaluations that were heard.
+
+    `ended_for` is what was seen that had it ended.
+    """
+    status, failure_class, error = _how_it_went(ended, ended_for)
     last = evaluations[-1] if evaluations and status == "timed_out" else None
     return RunFinished(
         **_assignment(intended),
@@ -109,18 +113,32 @@ def _assignment(intended: RunIntended) -> dict[str, Any]:
     return {f.name: getattr(intended, f.name) for f in fields(AssignmentFact)}
 
 
-def _how_it_went(ended: WorkerEnded) -> tuple[Any, str | None, str | None]:
+def _with_oom_killer(failure: Mapping[str, Any], kills: int) -> Mapping[str, Any]:
+    """The failure, with the kernel's word for it where that killed processes of the run."""
+    if not failure or not kills:
+        return failure
+    message = f"{_killed_by_oom(kills)}: {failure.get('message') or 'no message'}"
+    return {**failure, "class": "killed", "message": message}
+
+
+def _killed_by_oom(kills: int) -> str:
+    return f"killed by the kernel's OOM killer (processes of the run: {kills})"
+
+
+def _how_it_went(ended: WorkerEnded, ended_for: str) -> tuple[Any, str | None, str | None]:
     """Status, failure class and error of a worker that did not report."""
     tail = ended.output_tail.strip()
     match ended.ended_by:
         case "time_budget":
             return "timed_out", None, None
         case "hung":
-            return "failed", "hung", f"nothing was heard of the worker\n{tail}".strip()
+            return "failed", "hung", f"{ended_for or 'the worker was hung'}\n{tail}".strip()
         case "cancelled":
             return "cancelled", None, "cancelled by request"
         case "shutdown":
             return "cancelled", None, "the daemon was stopped; the run is tried again at its next start"
+    if ended.oom_kills:
+        return "failed", "killed", f"{_killed_by_oom(ended.oom_kills)}\n{tail}".strip()
     if ended.returncode < 0:
         return "failed", "killed", f"the worker was killed by signal {-ended.returncode}\n{tail}".strip()
     return "failed", "crash", f"the worker exited with status {ended.returncode}\n{tail}".strip()

@@ -158,6 +158,8 @@ class RunStarted(AttemptFact):
     is_prepared_ahead: bool = False
     #: the attempt that its process was made for, where it has served another one before
     made_for: str | None = None
+    #: the start time as the kernel counts it, which no adjustment of the clock moves
+    start_ticks: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,10 @@ class Limits:
     max_attempts: int = 3
     #: first wait after a network failure; doubles with each further one
     network_backoff_seconds: float = 60.0
-    #: a worker that was not heard for so long is hung
+    #: a worker that was not heard for so long, and did not compute either, is hung
     heartbeat_timeout_seconds: float = 60.0
+    #: a run that neither evaluated nor computed for so long is hung; 0 for never
+    hung_timeout_seconds: float = 3600.0
     #: a worker that has not reached its gate after so long is hung
     prepare_timeout_seconds: float = 3600.0
     #: whether the run predicted to be next is prepared while one trains

@@ -12,7 +12,9 @@ from scheduler.decide.facts import Fact, RunFinished
 if TYPE_CHECKING:  # the state holds inputs
     from scheduler.decide.state import RoundState
 
-DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "exit", "backoff", "hurry"]
+#: signs of life that a worker may fail to give, and that the use of the processor stands in for
+LookKind = Literal["heartbeat", "hung"]
+DeadlineKind = Literal["prepare", "time_budget", "heartbeat", "hung", "exit", "backoff", "hurry"]
 #: why the daemon ended a worker; "leftover": it had finished its run and did not go
 EndedBy = Literal["time_budget", "hung", "cancelled", "shutdown", "leftover"]
 
@@ -25,6 +27,8 @@ class WorkerPrepared:
     pid: int
     start_time: float
     boot_id: str
+    #: as the kernel counts it; None where nobody told
+    start_ticks: int | None = None
     #: {source, data, versions, parts} as the worker sees them now
     identity: Mapping[str, Any]
     #: the step whose state it will keep for a longer run; None where it keeps none
@@ -73,6 +77,18 @@ class WorkerBeat:
     """A worker is alive."""
 
     attempt_id: str
+    #: what its process tree has used of the processor so far; None where nobody told
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLookedAt:
+    """A worker that gave no sign of life was looked at."""
+
+    attempt_id: str
+    kind: LookKind
+    #: what its process tree has used of the processor so far
+    cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +98,9 @@ class DeadlinePassed:
     #: the attempt; for "backoff", "<round>/<task>"
     attempt_id: str
     #: "prepare": it should have reached its gate; "time_budget": it should have ended the run itself;
-    #: "heartbeat": nothing was heard; "exit": it had finished and should have gone; "backoff": a task may
-    #: try again; "hurry": what is prepared ahead may be wanted soon
+    #: "heartbeat": nothing was heard; "hung": the run neither evaluated nor computed; "exit": it had
+    #: finished and should have gone; "backoff": a task may try again; "hurry": what is prepared ahead may be
+    #: wanted soon
     kind: DeadlineKind
 
 
@@ -95,6 +112,8 @@ class RunResult:
     result: Mapping[str, Any]
     #: on its device, while its process still holds what it took; None where nobody can tell
     free_memory_mib: float | None = None
+    #: processes of its that the kernel had killed for want of memory, where it says
+    oom_kills: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +131,13 @@ class WorkerEnded:
     output_tail: str = ""
     #: what the device still holds although the processes are gone, in words; None when it is clean
     kept_memory: str | None = None
+    #: processes of its that the kernel had killed for want of memory, where it says
+    oom_kills: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurvivorsEnded:
+    """Processes that could not be killed are gone after all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +219,8 @@ class Recovered:
     results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: seconds from its start to its last sign of life, by attempt id
     wall_seconds: Mapping[str, float] = field(default_factory=dict)
+    #: pids of an earlier daemon's runs that could not be killed
+    survivors: tuple[int, ...] = ()
 
 
 Input = (
@@ -201,9 +229,11 @@ Input = (
     | RunEvaluated
     | StopAdvised
     | WorkerBeat
+    | WorkerLookedAt
     | DeadlinePassed
     | RunResult
     | WorkerEnded
+    | SurvivorsEnded
     | SpecChecked
     | RequestMade
     | RoundLoaded

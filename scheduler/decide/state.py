@@ -56,6 +56,10 @@ class Worker:
     holds: str | None = None
     #: free on its device beside what it held when its run had ended well; None where nobody can tell
     free_memory_mib: float | None = None
+    #: of the processor, used by its processes when they were last seen to compute
+    cpu_seconds: float = 0.0
+    #: what was seen that had it ended, in words; empty where nobody said
+    ended_for: str = ""
     #: evaluations heard, in order
     evaluations: tuple[inputs.RunEvaluated, ...] = ()
 

@@ -14,6 +14,7 @@ from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import after_fact, deadline, release, start
 from scheduler.decide.after_input import after_input, after_worker, retried_tasks
 from scheduler.decide.failures import Limits
+from scheduler.decide.liveness import Reading, after_reading, has_worked
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
 from scheduler.decide.prediction import is_last_evaluation, predicted_run, seconds_to_stand_back
@@ -34,9 +35,11 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
         before, state = state, _live_after(fold(state, event), event)
         actions = after_fact(before, state, event, limits)
     else:
-        before, state = state, _live_after_input(state, event)
+        before, state = state, _live_after_input(state, event, limits)
         if isinstance(event, inputs.WorkerEnded):
             actions = after_worker(before, state, event)
+        elif isinstance(event, Reading):
+            actions = after_reading(before, state, event, limits)
         else:
             actions = after_input(state, event, limits)
     if not any(isinstance(action, act.Record | act.Exit) for action in actions):
@@ -103,6 +106,8 @@ def _live_after_actions(state: State, actions: tuple[Action, ...]) -> State:
                 spare = replace(spare, is_leaving=True)
             case act.ReleaseWorker(attempt_id=attempt_id) if attempt_id in workers:
                 workers[attempt_id] = replace(workers[attempt_id], is_leaving=True)
+            case act.EndWorker(attempt_id=attempt_id, reason=reason) if reason and attempt_id in workers:
+                workers[attempt_id] = replace(workers[attempt_id], ended_for=reason)
     is_looking_up = fetching is not state.live.fetching
     if spare is state.live.spare and workers == state.live.workers and not is_looking_up:
         return state
@@ -168,9 +173,12 @@ def _live_after_run(state: State, run: facts.RunFinished) -> State:
     return state
 
 
-def _live_after_input(state: State, event: inputs.Input) -> State:
+def _live_after_input(state: State, event: inputs.Input, limits: Limits) -> State:
     live = state.live
     match event:
+        case inputs.WorkerBeat() | inputs.WorkerLookedAt() if has_worked(state, event, limits):
+            worker = live.workers[event.attempt_id]
+            return _with_worker(state, replace(worker, cpu_seconds=event.cpu_seconds or 0.0))
         case inputs.WorkerPrepared() if live.spare is not None and is_spare(state, event.attempt_id):
             return replace(state, live=replace(live, spare=replace(live.spare, prepared=event)))
         case inputs.WorkerEnded() if is_spare(state, event.attempt_id):

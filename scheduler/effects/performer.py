@@ -84,6 +84,8 @@ class Performer:
                 self._workers.release(attempt_id)
             case act.EndWorker(attempt_id=attempt_id, ended_by=ended_by):
                 self._workers.end(attempt_id, ended_by)
+            case act.LookAtWorker(attempt_id=attempt_id, kind=kind):
+                self._workers.look(attempt_id, kind)
             case act.StopRun(attempt_id=attempt_id, reason=reason):
                 self._workers.stop(attempt_id, "pruned", reason)
             case act.AskAdvice(question=question):

@@ -12,21 +12,25 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 from scheduler.decide.inputs import EndedBy
-from scheduler.effects import process_tree
+from scheduler.effects.cgroup import Cgroup
 from scheduler.effects.priority import Priority
 from scheduler.effects.process_tree import ProcessTree
 from scheduler.rounds.paths import RunPaths
+from trainers import _processes
 from trainers._output import tail_of
-from trainers._wire import ATTEMPT_VARIABLE, write_message
+from trainers._wire import ATTEMPT_VARIABLE, HUNG_SIGNAL, write_message
 
 #: after SIGKILL, for the kernel to end a process; what is left then hangs in the kernel itself
 KILL_SECONDS = 2.0
+#: for the exit status of a process that was seen to be gone
+REAP_SECONDS = 0.5
 
 #: capacity of the pipe to a worker: a whole `prepare` fits, so that writing never waits for the worker
 PIPE_BYTES = 2**20
@@ -37,10 +41,13 @@ _CHUNK_BYTES = 64 * 1024
 class WorkerProcess:
     """One worker process and the descriptors that lead to it. Its watcher owns it; others only say things.
 
-    Making one raises OSError where the machine has no process, memory or descriptor to spare.
+    Making one raises OSError where the machine has no process, memory or descriptor to spare. Given a group,
+    it lives in there with all that it starts.
     """
 
-    def __init__(self, attempt_id: str, home: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, attempt_id: str, home: Path, environment: Mapping[str, str], group: Cgroup | None = None
+    ) -> None:
         self.attempt_id = attempt_id
         self.run_dir: Path | None = None
         self.ended_by: EndedBy | None = None
@@ -73,7 +80,16 @@ class WorkerProcess:
         self.pid = self._process.pid
         self.priority = Priority(self.pid)
         self._exited = os.pidfd_open(self.pid)
-        self.tree = ProcessTree(environment[ATTEMPT_VARIABLE], self.pid, process_tree.start_time_of(self.pid))
+        # It starts nothing before it is told what to prepare.
+        is_held = group is not None and group.take(self.pid)
+        if group is not None and not is_held:
+            group.remove()
+        self.tree = ProcessTree(
+            environment[ATTEMPT_VARIABLE],
+            self.pid,
+            _processes.start_ticks_of(self.pid),
+            group if is_held else None,
+        )
 
     def say(self, message: Mapping[str, Any]) -> None:
         """Write a message; to a worker that is gone, nothing."""
@@ -125,7 +141,7 @@ class WorkerProcess:
     def returncode(self) -> int:
         """Exit status, once the tree was killed. A process that hangs in the kernel counts as killed."""
         try:
-            return self._process.wait(timeout=KILL_SECONDS)
+            return self._process.wait(timeout=REAP_SECONDS)
         except subprocess.TimeoutExpired:
             return -signal.SIGKILL
 
@@ -147,10 +163,11 @@ class WorkerProcess:
             os.close(descriptor)
 
     def _terminate(self) -> None:
-        try:
+        """For as long as it is not waited for, which only its watcher does, the number is its own."""
+        with suppress(ProcessLookupError):
+            if self.ended_by == "hung":
+                os.kill(self.pid, HUNG_SIGNAL)
             os.killpg(self.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
 
 
 class _Lines:

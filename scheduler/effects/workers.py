@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scheduler.decide.inputs import (
     EndedBy,
     Input,
+    LookKind,
     RunEvaluated,
     RunResult,
+    SurvivorsEnded,
     WorkerBeat,
     WorkerEnded,
+    WorkerLookedAt,
     WorkerPrepared,
 )
 from scheduler.effects import process_tree
-from scheduler.effects.process_tree import ProcessTree, boot_id
+from scheduler.effects.cgroup import Cgroups
+from scheduler.effects.process_tree import (
+    ProcessTree,
+    Survivors,
+    boot_id,
+    kill_marked,
+    start_time_of,
+)
 from scheduler.effects.worker_process import KILL_SECONDS, WorkerProcess
 from scheduler.rounds.paths import HomePaths
 from trainers._failures import failure_of
@@ -33,6 +44,18 @@ __all__ = ["Workers", "become_subreaper"]
 
 #: libraries size their thread pools by these when they are loaded
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+#: between two looks at processes that could not be killed
+SURVIVOR_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A worker of an earlier daemon on this boot, as its records tell it."""
+
+    attempt_id: str
+    pid: int
+    start_ticks: int | None
 
 
 class Workers:
@@ -47,11 +70,14 @@ class Workers:
         *,
         environment: Mapping[str, str],
         grace_seconds: float = 10.0,
+        groups: Cgroups | None = None,
     ) -> None:
+        """With `groups`, every worker gets a cgroup of its own."""
         self._post = post
         self._home = home
         self._environment = dict(environment)
         self._grace_seconds = grace_seconds
+        self._groups = groups
         self._boot_id = boot_id()
         self._lock = threading.Lock()
         self._workers: dict[str, WorkerProcess] = {}
@@ -71,9 +97,12 @@ class Workers:
             **dict.fromkeys(_THREAD_VARIABLES, threads),
             ATTEMPT_VARIABLE: self._mark(attempt_id),
         }
+        group = None if self._groups is None else self._groups.make(attempt_id)
         try:
-            worker = WorkerProcess(attempt_id, self._home.root, environment)
+            worker = WorkerProcess(attempt_id, self._home.root, environment, group)
         except OSError as error:
+            if group is not None:
+                group.remove()
             self._post_unborn(attempt_id, error)
             return -1
         self._adopted.not_these.add(worker.pid)
@@ -139,12 +168,32 @@ class Workers:
             workers = list(self._workers.values())
         return {pid for worker in workers for pid in worker.tree.pids()}
 
-    def end_orphan(self, pid: int, start_time: float, attempt_id: str) -> tuple[int, ...]:
-        """Kill what an earlier daemon's worker left behind; the pids that could not be killed.
+    def look(self, attempt_id: str, kind: LookKind) -> None:
+        """Post what the worker's processes have used of the processor by now."""
+        if worker := self._worker(attempt_id):
+            seconds = worker.tree.cpu_seconds()
+            self._post(WorkerLookedAt(attempt_id=attempt_id, kind=kind, cpu_seconds=seconds))
 
-        Waits, for at most a few seconds. A process that merely has the worker's old pid is left alone.
+    def end_leftovers(self, known: Iterable[Orphan] = ()) -> tuple[int, ...]:
+        """Kill what an earlier daemon of this home left behind; the pids that could not be killed.
+
+        Waits for a few seconds at most; what hangs in the kernel is watched from then on, and its end is
+        posted. To be called before there is a worker. A process that merely has the number of an old one is
+        left alone.
         """
-        return ProcessTree(self._mark(attempt_id), pid, start_time).kill(2 * KILL_SECONDS)
+        survivors: set[int] = set()
+        for group in () if self._groups is None else self._groups.leftovers():
+            group.kill(KILL_SECONDS)
+            survivors |= group.pids()
+            group.remove()
+        for orphan in known:
+            tree = ProcessTree(self._mark(orphan.attempt_id), orphan.pid, orphan.start_ticks)
+            survivors |= set(tree.kill(KILL_SECONDS))
+        survivors |= set(kill_marked(str(self._home.root.resolve()), KILL_SECONDS))
+        if survivors:
+            left = Survivors(survivors)
+            threading.Thread(target=self._outlast, args=(left,), name="leftovers", daemon=True).start()
+        return tuple(sorted(survivors))
 
     def close(self) -> None:
         """End every worker and wait until they are gone, for little more than the grace period."""
@@ -167,6 +216,7 @@ class Workers:
     def _watch(self, worker: WorkerProcess) -> None:
         """Post what the worker says until it has ended or has to be killed, then see that nothing is left."""
         worker.follow(lambda message: self._hear(worker, message), self._grace_seconds)
+        oom_kills = worker.tree.oom_kills()
         survivors = worker.tree.kill(KILL_SECONDS)
         returncode = worker.returncode()
         self._adopted.reap()
@@ -184,8 +234,19 @@ class Workers:
                 survivors=survivors,
                 ended_by=worker.ended_by,
                 output_tail=output_tail,
+                oom_kills=oom_kills,
             )
         )
+        if survivors:
+            self._outlast(Survivors(survivors))
+            worker.tree.kill(0.0)
+            worker.returncode()
+
+    def _outlast(self, survivors: Survivors) -> None:
+        """Post the end of processes that cannot be killed yet, whenever it comes."""
+        while not survivors.are_gone():
+            time.sleep(SURVIVOR_SECONDS)
+        self._post(SurvivorsEnded())
 
     def _post_unborn(self, attempt_id: str, error: OSError) -> None:
         """A machine without memory, processes or descriptors to spare fails the attempt, not the daemon."""
@@ -201,7 +262,8 @@ class Workers:
                     WorkerPrepared(
                         attempt_id=attempt_id,
                         pid=worker.pid,
-                        start_time=worker.tree.start_time,
+                        start_time=start_time_of(worker.pid),
+                        start_ticks=worker.tree.start_ticks,
                         boot_id=self._boot_id,
                         identity=message["identity"],
                         keep_step=message.get("keep_step"),
@@ -211,9 +273,10 @@ class Workers:
                 self._post(_evaluated(attempt_id, message))
             case "heartbeat":
                 worker.tree.look()
-                self._post(WorkerBeat(attempt_id=attempt_id))
+                self._post(WorkerBeat(attempt_id=attempt_id, cpu_seconds=worker.tree.cpu_seconds()))
             case "finished":
-                self._post(RunResult(attempt_id=attempt_id, result=message["result"]))
+                oom_kills = worker.tree.oom_kills()
+                self._post(RunResult(attempt_id=attempt_id, result=message["result"], oom_kills=oom_kills))
             case "failed":
                 result = {"status": "failed", "failure": message["failure"]}
                 self._post(RunResult(attempt_id=attempt_id, result=result))

@@ -66,8 +66,10 @@ class Settings:
     network_backoff_seconds: float = 60.0
     #: environment variables that runs see beside the usual ones
     environment: tuple[str, ...] = ()
-    #: a run that was not heard of for this long is ended as hung
+    #: a run that was not heard of for this long, and used no CPU time either, is ended as hung
     heartbeat_timeout_seconds: float = 60.0
+    #: a run that made no evaluation for this long, and used no CPU time either, is ended as hung; 0 for never
+    hung_timeout_seconds: float = 3600.0
     #: whether the run predicted to be next is prepared on the CPU while one trains
     prepare_ahead: bool = True
     #: whether it opens its CUDA context then, too
@@ -239,6 +241,7 @@ _RULES: Rules = {
     "environment": ListOf(_variable),
     # a worker is heard of every two seconds
     "heartbeat_timeout_seconds": _number(5.0, MAX_SECONDS),
+    "hung_timeout_seconds": _number(0.0, MAX_SECONDS),
     "prepare_ahead": _flag,
     "context_ahead": _flag,
     "reuse_baselines": _flag,

@@ -205,6 +205,8 @@ class World:
                 self.inbox.append(
                     inputs.WorkerEnded(attempt_id=attempt_id, returncode=-15, ended_by=ended_by)
                 )
+            case act.LookAtWorker(attempt_id=attempt_id, kind=kind):
+                self.inbox.append(inputs.WorkerLookedAt(attempt_id=attempt_id, kind=kind, cpu_seconds=0.0))
             case act.Exit():
                 self.is_running = False
 

@@ -5,92 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
-import queue
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import pytest
+from fakes.desk import ATTEMPT, Desk, is_running, marked, prepare_message, wait_for
 
-from scheduler.decide.inputs import Input, RunEvaluated, RunResult, WorkerBeat, WorkerEnded, WorkerPrepared
-from scheduler.effects.environment import worker_environment
-from scheduler.effects.process_tree import ProcessTree, start_time_of
-from scheduler.effects.workers import Workers
-from scheduler.rounds.paths import HomePaths
+from scheduler.decide.inputs import RunEvaluated, RunResult, WorkerBeat, WorkerEnded, WorkerPrepared
 from trainers._wire import ATTEMPT_VARIABLE
-
-GRACE_SECONDS = 1.0
-#: its own in every test process: what is left of it is looked for on the whole machine
-ATTEMPT = f"round-{os.getpid()}/lr.quick.hot.s0.a1"
-
-T = TypeVar("T", bound=Input)
-
-
-class Desk:
-    """Where a test sits in the daemon's place."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
-        self.heard: list[Input] = []
-        environment = worker_environment(os.environ)
-        self.workers = Workers(
-            self.inbox.put, HomePaths(home), environment=environment, grace_seconds=GRACE_SECONDS
-        )
-
-    def start(self, script: str, *, seconds: float = 60.0, attempt: str = ATTEMPT, **config: Any) -> int:
-        argv = ["/bin/sh", "-c", script]
-        return self.workers.start(attempt, prepare_message(self.home, argv, seconds, **config))
-
-    def await_(self, kind: type[T], timeout: float = 20.0) -> T:
-        deadline = time.monotonic() + timeout
-        while True:
-            left = deadline - time.monotonic()
-            assert left > 0, f"no {kind.__name__}; heard {self.heard}"
-            try:
-                event = self.inbox.get(timeout=left)
-            except queue.Empty:
-                continue
-            self.heard.append(event)
-            if isinstance(event, kind):
-                return event
-
-    def run(self, script: str, **fields: Any) -> WorkerEnded:
-        """From the start to the end, with the gate opened and the worker released in between."""
-        self.start(script, **fields)
-        self.await_(WorkerPrepared)
-        self.workers.go(ATTEMPT, self.home / "run")
-        self.await_(RunResult)
-        self.workers.release(ATTEMPT)
-        return self.await_(WorkerEnded)
-
-
-def prepare_message(home: Path, argv: list[str], seconds: float, **config: Any) -> dict[str, Any]:
-    return {
-        "mode": "train",
-        "home": str(home),
-        "trainer": "command",
-        "config": {"argv": argv, **config},
-        "context": {
-            "seed": 0,
-            "stage": "quick",
-            "max_steps": None,
-            "time_budget_sec": seconds,
-            "eval_every": None,
-            "n_eval": None,
-            "bsz": None,
-            "device": "cpu",
-            "threads": 1,
-            "cache_dir": str(home / "cache"),
-        },
-        "metric": "loss",
-        "expect": None,
-    }
 
 
 @pytest.fixture
@@ -99,38 +26,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     yield desk
     desk.workers.close()
     assert desk.workers.alive() == ()
-
-
-def marked(attempt: str = ATTEMPT) -> list[int]:
-    """Live processes that carry the attempt's mark."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            is_zombie = process.status() == psutil.STATUS_ZOMBIE
-            if not is_zombie and process.environ().get(ATTEMPT_VARIABLE, "").endswith(f":{attempt}"):
-                found.append(process.pid)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            pass
-    return found
-
-
-def wait_for(condition: Callable[[], Any], timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came"
-        time.sleep(0.01)
-
-
-def pids_in(path: Path, count: int = 1) -> list[int]:
-    wait_for(lambda: path.exists() and len(path.read_text().split()) >= count)
-    return [int(word) for word in path.read_text().split()]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_run_is_heard_from_its_preparation_to_its_end(desk: Desk) -> None:
@@ -191,46 +86,6 @@ def test_a_worker_that_is_killed_is_told_by_its_end(desk: Desk) -> None:
     assert (ended.returncode, ended.ended_by) == (-9, None)
     assert marked() == []
     assert not any(isinstance(event, RunResult) for event in desk.heard)
-
-
-ESCAPES = {
-    "ignores TERM": "trap '' TERM; echo $$ >> pids; while :; do sleep 1; done",
-    "leaves its session": "setsid sh -c 'echo $$ >> pids; exec sleep 600'; sleep 600",
-    "forks twice": (
-        "(setsid sh -c 'trap \"\" TERM HUP; echo $$ >> pids; while :; do sleep 1; done' &); sleep 600"
-    ),
-    "loses its mark": "env -i setsid sh -c 'echo $$ >> pids; exec sleep 600' & sleep 600",
-    "forks without end": (
-        "trap '' TERM; echo $$ >> pids;"
-        " f() {{ while :; do (sleep 0.2; sleep 30) & sleep 0.02; done; }}; f & f & wait"
-    ),
-}
-
-
-@pytest.mark.parametrize("script", ESCAPES.values(), ids=ESCAPES.keys())
-def test_nothing_survives_the_end(desk: Desk, script: str) -> None:
-    pid = desk.start(script)
-    desk.await_(WorkerPrepared)
-    desk.workers.go(ATTEMPT, desk.home / "run")
-    pids = pids_in(desk.home / "pids")
-    assert pid in desk.workers.pids()
-    began_at = time.monotonic()
-    desk.workers.end(ATTEMPT, "cancelled")
-    ended = desk.await_(WorkerEnded)
-    assert time.monotonic() - began_at < GRACE_SECONDS + 2
-    assert (ended.survivors, ended.ended_by) == ((), "cancelled")
-    assert [p for p in pids if is_running(p)] == []
-    assert marked() == []
-
-
-def test_a_stopped_worker_is_killed_after_the_grace_period(desk: Desk) -> None:
-    pid = desk.start("sleep 600")
-    desk.await_(WorkerPrepared)
-    os.kill(pid, signal.SIGSTOP)
-    desk.workers.end(ATTEMPT, "hung")
-    desk.workers.end(ATTEMPT, "shutdown")
-    ended = desk.await_(WorkerEnded)
-    assert (ended.returncode, ended.ended_by) == (-9, "hung")
 
 
 def test_a_command_that_hangs_is_timed_out_with_its_last_reading(desk: Desk) -> None:
@@ -335,54 +190,3 @@ def test_workers_leave_no_descriptor_and_no_thread(desk: Desk) -> None:
         desk.run("echo val_loss: 1")
     wait_for(lambda: psutil.Process().num_threads() <= before[1])
     assert len(os.listdir("/proc/self/fd")) == before[0]
-
-
-STAND_IN = """
-import os, queue, sys, threading, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_workers import Desk
-attempt = sys.argv[3]
-from scheduler.decide.inputs import WorkerPrepared
-from scheduler.effects.workers import become_subreaper
-become_subreaper()
-desk = Desk(Path(sys.argv[1]))
-pid = desk.start("echo $$ > pids; (setsid sleep 600 & echo $! >> pids); exec sleep 600", attempt=attempt)
-event = desk.await_(WorkerPrepared)
-desk.workers.go(event.attempt_id, desk.home / "run")
-print(pid, event.start_time, flush=True)
-time.sleep(600)
-"""
-
-
-def test_kill_9_of_the_daemon_ends_the_worker_and_its_command(tmp_path: Path) -> None:
-    daemon = subprocess.Popen(
-        [sys.executable, "-c", STAND_IN, str(tmp_path), str(Path(__file__).parent), ATTEMPT],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with daemon:
-        assert daemon.stdout is not None
-        pid, start_time = daemon.stdout.readline().split()
-        command, escaped = pids_in(tmp_path / "pids", 2)
-        daemon.kill()
-    wait_for(lambda: not is_running(int(pid)))
-    wait_for(lambda: not is_running(command))
-    # What the command itself had put into the background is found by its mark at the next start.
-    desk = Desk(tmp_path)
-    assert desk.workers.end_orphan(int(pid), float(start_time), ATTEMPT) == ()
-    assert not is_running(escaped)
-    assert not (tmp_path / "run/result.json").exists()
-
-
-def test_an_orphan_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
-    process = subprocess.Popen(["sleep", "600"])
-    try:
-        start_time = start_time_of(process.pid)
-        assert ProcessTree("r/x", process.pid, start_time - 60).kill(1.0) == ()
-        assert process.poll() is None
-        assert Desk(tmp_path).workers.end_orphan(process.pid, start_time, "r/x") == ()
-        assert not is_running(process.pid)
-    finally:
-        process.kill()
-        process.wait()
