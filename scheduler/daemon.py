@@ -36,6 +36,7 @@ from scheduler.effects.lock import DeviceLock, HomeLock
 from scheduler.effects.notices import Notices
 from scheduler.effects.patience import Patience
 from scheduler.effects.performer import Performer
+from scheduler.effects.permissions import refuse_exposed
 from scheduler.effects.process_tree import boot_id
 from scheduler.effects.reception import Reception, SpecReturned
 from scheduler.effects.recovery import Recovery, recovered, replay
@@ -67,9 +68,10 @@ def run_daemon(home: HomePaths, *, until_idle: bool = False, echo: TextIO | None
 
     With `until_idle` it also ends once nothing is left to do. Raises RoundhouseError when it cannot start.
     """
-    settings = load_settings(home.settings)
     for folder in home.folders():
         folder.mkdir(parents=True, exist_ok=True)
+    refuse_exposed(home)
+    settings = load_settings(home.settings)
     _refuse_network_filesystem(home, settings)
     with ExitStack() as stack:
         stack.callback(HomeLock.acquire(home.lock).release)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import re
-import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from scheduler.effects.files import free_mib, is_network_filesystem
 from scheduler.effects.gpu import Gpu
 from scheduler.effects.gpu_sharing import GpuReading
 from scheduler.effects.lock import DeviceLock, holder
+from scheduler.effects.permissions import exposures
 from scheduler.report.numbers import duration
 from scheduler.rounds.errors import AlreadyRunningError, RoundhouseError, SettingsError
 from scheduler.rounds.paths import HomePaths
@@ -147,9 +146,8 @@ def home_findings(home: HomePaths, settings: Settings) -> Iterator[Finding]:
             level="warn", what=f"there is no home in {home.root} yet", remedy="`schedctl daemon` makes one"
         )
         return
-    for path in (home.queue, home.results, home.settings):
-        if path.exists():
-            yield from _permission_findings(path)
+    for exposure in exposures(home):
+        yield Finding(level="fail", what=exposure.what, remedy=exposure.remedy)
     for folder in (home.queue, home.results):
         kind = is_network_filesystem(folder)
         if kind is not None and not settings.allow_network_filesystem:
@@ -228,18 +226,3 @@ def _device_lock_finding(uuid: str) -> Finding:
     except AlreadyRunningError as error:
         return Finding(level="warn", what=str(error), remedy="the daemon of this home cannot start meanwhile")
     return Finding(level="ok", what="no daemon of another home owns the GPU")
-
-
-def _permission_findings(path: Path) -> Iterator[Finding]:
-    """Who may write here may run code as the daemon's user."""
-    status = path.stat()
-    if status.st_mode & stat.S_IWOTH:
-        yield Finding(
-            level="fail", what=f"everybody may write to {path} and so run code", remedy=f"chmod o-w {path}"
-        )
-    if status.st_uid not in (os.getuid(), 0):
-        yield Finding(
-            level="fail",
-            what=f"{path} belongs to another user (uid {status.st_uid})",
-            remedy=f"chown it, or run as that user: {path}",
-        )

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import pwd
 import re
 import stat
 import time
@@ -22,6 +21,7 @@ import orjson
 
 from scheduler.effects.clock import utc_now
 from scheduler.effects.files import write_all
+from scheduler.effects.permissions import user_name
 from scheduler.rounds.errors import AlreadyRunningError
 
 #: how long a loser tries again, since a reader holds the lock for an instant
@@ -139,7 +139,7 @@ def _write_holder(fd: int) -> None:
     said = {
         "pid": os.getpid(),
         "host": os.uname().nodename,
-        "user": _user_name(os.getuid()),
+        "user": user_name(os.getuid()),
         "started": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
     os.ftruncate(fd, 0)
@@ -209,13 +209,6 @@ def _kernel_holder(fd: int) -> dict[str, Any]:
             continue
         pid = int(fields[4])
         with contextlib.suppress(OSError):
-            return {"pid": pid, "user": _user_name(Path(f"/proc/{pid}").stat().st_uid)}
+            return {"pid": pid, "user": user_name(Path(f"/proc/{pid}").stat().st_uid)}
         return {"pid": pid}
     return {}
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
