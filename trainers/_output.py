@@ -48,15 +48,16 @@ class Output:
                 os.lseek(self._nameless, 0, os.SEEK_SET)
             self._point_at(self._nameless)
             os.close(self._log)
-            self._log = None
+            self._log, self._is_full = None, False
 
     def cap(self) -> None:
-        """Cut out.log back to its cap. Called now and then: a child that inherited the file may write on."""
+        """Cut what was printed back to its cap. Called now and then: a child may have inherited the file."""
         with self._lock:
-            if self._log is None or os.fstat(self._log).st_size <= CAP_BYTES:
+            descriptor = self._nameless if self._log is None else self._log
+            if not _is_regular(descriptor) or os.fstat(descriptor).st_size <= CAP_BYTES:
                 return
-            os.ftruncate(self._log, CAP_BYTES - len(DROPPED))
-            _write(self._log, DROPPED)
+            os.ftruncate(descriptor, CAP_BYTES - len(DROPPED))
+            os.pwrite(descriptor, DROPPED, CAP_BYTES - len(DROPPED))
             if not self._is_full:
                 self._is_full = True
                 nowhere = os.open(os.devnull, os.O_WRONLY)

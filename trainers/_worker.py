@@ -26,6 +26,9 @@ from trainers._recorder import Recorder
 from trainers._run import Ending, Referee, Stop
 from trainers._wire import HEARTBEAT_SECONDS, HUNG_SIGNAL, read_messages, write_message
 
+#: looks at how much was printed, in the time between two heartbeats: a disk takes a gigabyte a second
+LOOKS_PER_BEAT = 8
+
 
 class Terminated(BaseException):
     """SIGTERM: leave everything, end what was started, and exit."""
@@ -224,13 +227,15 @@ class Worker:
     def _beat(self) -> None:
         process = psutil.Process()
         while True:
-            time.sleep(HEARTBEAT_SECONDS)
             try:
-                self._output.cap()
+                for _ in range(LOOKS_PER_BEAT):
+                    time.sleep(HEARTBEAT_SECONDS / LOOKS_PER_BEAT)
+                    self._output.cap()
                 if (run_dir := self._run_dir) is not None:
                     os.utime(run_dir)  # how long it lived, for whoever finds it lost
             except OSError:
-                pass  # a full disk must not silence the heart; the run itself meets it soon enough
+                # a full disk must not silence the heart; the run itself meets it soon enough
+                time.sleep(HEARTBEAT_SECONDS)
             rss_mib = round(process.memory_info().rss / 2**20, 1)
             self._say({"type": "heartbeat", "rss_mib": rss_mib})
 

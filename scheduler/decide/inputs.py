@@ -150,6 +150,8 @@ class SpecChecked:
     #: Round.to_json(), when there are no problems
     spec: Mapping[str, Any] | None
     problems: tuple[str, ...] = ()
+    #: the values for which markers stand in `spec`; for its runs, never for a record
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

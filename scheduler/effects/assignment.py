@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import orjson
+
 from policies._stop_rules import StopRules
 from scheduler.decide.actions import StartWorker
-from scheduler.rounds.paths import HomePaths
+from scheduler.rounds.paths import HomePaths, RoundPaths
+from scheduler.rounds.redaction import holds_markers, restored
 from scheduler.rounds.settings import Settings
 
 #: a worker sees its one GPU under this name, whatever its number on the machine
@@ -21,7 +25,7 @@ def prepare_message(action: StartWorker, home: HomePaths, settings: Settings) ->
         "mode": "probe" if action.is_probe else "train",
         "home": str(home.root),
         "trainer": task.trainer,
-        "config": dict(action.config),
+        "config": _with_secrets(action.config, home.round(intended.round)),
         "context": {
             "seed": intended.seed,
             "stage": intended.stage,
@@ -50,3 +54,18 @@ def prepare_message(action: StartWorker, home: HomePaths, settings: Settings) ->
         message["candidates"] = list(task.bsz)
         message["stages"] = [{"name": stage.name, **asdict(stage.budget)} for stage in task.stages]
     return message
+
+
+def _with_secrets(config: Mapping[str, Any], paths: RoundPaths) -> dict[str, Any]:
+    """The config with the values that stand in no record.
+
+    Where their file is gone the markers stay: the worker then sees that this is not what was accepted.
+    """
+    if not holds_markers(config):
+        return dict(config)
+    try:
+        secrets = orjson.loads(paths.secrets.read_bytes())
+    except FileNotFoundError:
+        secrets = {}
+    told: dict[str, Any] = restored(config, secrets)
+    return told

@@ -6,6 +6,8 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 
+from scheduler.rounds.redaction import looks_secret
+
 #: names, and patterns of names, that training programs commonly need
 ALLOWED = (
     *("HOME", "LANG", "LANGUAGE", "LC_*", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR"),
@@ -18,7 +20,6 @@ ALLOWED = (
 )
 
 _ALLOWED_PATTERN = re.compile("|".join(fnmatch.translate(pattern) for pattern in ALLOWED))
-_SECRET_PATTERN = re.compile("TOKEN|KEY|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
 def worker_environment(environment: Mapping[str, str], additions: Iterable[str] = ()) -> dict[str, str]:
@@ -26,9 +27,9 @@ def worker_environment(environment: Mapping[str, str], additions: Iterable[str] 
 
     A name on neither list is left out, and so is one that looks like a secret, unless it is named in full.
     """
-    named = {*additions, "TOKENIZERS_PARALLELISM"}
+    named = frozenset(additions)
     return {
         name: value
         for name, value in environment.items()
-        if name in named or (_ALLOWED_PATTERN.match(name) and not _SECRET_PATTERN.search(name))
+        if name in named or (_ALLOWED_PATTERN.match(name) and not looks_secret(name))
     }

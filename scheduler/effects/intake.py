@@ -23,6 +23,7 @@ from scheduler.rounds.draft import Draft
 from scheduler.rounds.parse import MAX_BYTES, SUFFIXES
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.problems import printable, rendered
+from scheduler.rounds.redaction import redacted, without
 from scheduler.rounds.resolve import UnusableAnswerError, request, resolved, trainer_problems
 
 #: processor seconds that reading a file may take
@@ -57,8 +58,10 @@ def check_spec(
     suffix = PurePath(file).suffix.lower()
     if environment is None:
         environment = worker_environment(os.environ)
+    secrets: dict[str, str] = {}
     try:
         spec, problems = _checked(data, file, home, parse_seconds, trainers_seconds, environment)
+        spec = redacted(spec, secrets)
     except _CheckError as error:
         spec, problems = None, (str(error),)
     return SpecChecked(
@@ -67,6 +70,7 @@ def check_spec(
         suffix=suffix,
         spec=spec,
         problems=problems,
+        secrets=secrets,
     )
 
 
@@ -104,11 +108,18 @@ def _checked(
         return None, problems
     try:
         answer = _ask_trainers(draft, home, trainers_seconds, environment)
-        told = rendered(trainer_problems(draft, answer))
+        told = _without_secrets(rendered(trainer_problems(draft, answer)), draft)
         problems = rendered([*problems, *told])
         return (None, problems) if problems else (resolved(draft, answer).to_json(), ())
     except (_CheckError, UnusableAnswerError) as error:
         return None, (*problems, _sentence(error))
+
+
+def _without_secrets(problems: tuple[str, ...], draft: Draft) -> tuple[str, ...]:
+    """A trainer may quote what it was given."""
+    secrets: dict[str, str] = {}
+    redacted(draft.to_json(), secrets)
+    return tuple(without(problem, secrets) for problem in problems) if secrets else problems
 
 
 def _refused_unread(data: bytes, file: str) -> str | None:

@@ -43,6 +43,8 @@ class Reception:
         self._post = post
         self._checkers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check")
         self._arrivals: dict[tuple[str, str], Arrival] = {}
+        #: of those that came back from their check, the values that are in no record
+        self._secrets: dict[tuple[str, str], Mapping[str, str]] = {}
 
     @property
     def is_quiet(self) -> bool:
@@ -72,13 +74,19 @@ class Reception:
             self._spool.postpone(returned.arrival.path)
             self._forget(returned.checked)
             return None
-        return returned.checked
+        checked = returned.checked
+        self._secrets[checked.file, checked.sha256] = checked.secrets
+        return checked
 
     def keep(self, accepted: RoundAccepted) -> Journal:
         """Make the spec's bytes and the resolved round durable; returns the round's empty records."""
         paths = self._home.round(accepted.round)
+        key = accepted.file, accepted.sha256
         paths.root.mkdir(parents=True, exist_ok=True)
-        publish(paths.spec(accepted.suffix), self._arrivals[accepted.file, accepted.sha256].data)
+        secrets = self._secrets.get(key)
+        if secrets:
+            publish(paths.secrets, orjson.dumps(secrets), mode=0o600)
+        publish(paths.spec(accepted.suffix), self._arrivals[key].data, mode=0o600 if secrets else 0o640)
         publish(paths.resolved, orjson.dumps(accepted.spec, option=orjson.OPT_INDENT_2))
         journal, _ = Journal.open(paths.records)
         return journal
@@ -108,6 +116,7 @@ class Reception:
             case "known":
                 self._spool.duplicate_to_done(action.file)
         self._arrivals = {key: kept for key, kept in self._arrivals.items() if key[0] != action.file}
+        self._secrets = {key: kept for key, kept in self._secrets.items() if key[0] != action.file}
 
     def close(self) -> None:
         self._checkers.shutdown(wait=False, cancel_futures=True)
@@ -118,3 +127,4 @@ class Reception:
 
     def _forget(self, checked: SpecChecked) -> None:
         self._arrivals.pop((checked.file, checked.sha256), None)
+        self._secrets.pop((checked.file, checked.sha256), None)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from scheduler.effects.plain_text import plain_text
 from scheduler.report.history import History
+from scheduler.rounds.parse import shown_bytes
 from scheduler.rounds.paths import RoundPaths
 
 #: files of a run that a person opens, in this order
@@ -35,7 +37,7 @@ def find_attachments(history: History, paths: RoundPaths) -> Attachments:
     spec = paths.spec(history.state.accepted.suffix)
     folders = dict.fromkeys(attempt.intended.run_dir for attempt in history.attempts())
     return Attachments(
-        spec=_text(spec.read_bytes()) if spec.is_file() else None,
+        spec=_text(spec) if spec.is_file() else None,
         spec_file=spec.name,
         # The summaries are written with the page.
         of_round=(spec.name, *_OF_A_ROUND),
@@ -44,7 +46,16 @@ def find_attachments(history: History, paths: RoundPaths) -> Attachments:
     )
 
 
-def _text(data: bytes) -> str:
+def _text(spec: Path) -> str:
+    """The spec as it was written, apart from values that are nobody's business."""
+    try:
+        data = spec.read_bytes()
+    except PermissionError:
+        return f"{spec.name} holds secrets: only the daemon's user may read it\n"
+    shown = shown_bytes(data, spec.suffix)
+    if shown is None:
+        return f"{spec.name} is not shown: it spells a secret in a way that cannot be cut out\n"
+    data = shown
     cut = data[:_SPEC_AT_MOST_BYTES].decode("utf-8", "replace")
     more = len(data) - _SPEC_AT_MOST_BYTES
     return plain_text(cut) + (f"[... {more} more bytes; see the file ...]\n" if more > 0 else "")

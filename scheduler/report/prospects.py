@@ -24,6 +24,7 @@ from policies._prospects import (
 from policies._variance import noise_kind
 from policies.evidence import Objective, Observation
 from scheduler.report import numbers
+from scheduler.rounds.redaction import secret_names
 from scheduler.rounds.round import Round, Task
 
 
@@ -41,8 +42,17 @@ class Background:
 
 
 def warnings(accepted: Round) -> Iterator[tuple[str, str]]:
-    """Name of the task and what limits it, for every task whose evaluation set decides nothing."""
+    """Name of the task and what is wrong with it, though it may run.
+
+    Its evaluation set decides nothing, or its secrets are for everybody to read who may read the spec.
+    """
     for task in accepted.tasks:
+        if secrets := secret_names(task.args):
+            yield (
+                task.name,
+                f"the spec holds the value of {', '.join(secrets)}; leave it out, set it where the daemon is"
+                f" started, and name it in `environment` of roundhouse.toml",
+            )
         found = _evaluation_set(task, make_policy(task.policy.name, task.policy.options), None)
         if task.variants and found.is_limiting:
             yield task.name, _limit(found, task.objective)

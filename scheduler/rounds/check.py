@@ -21,6 +21,7 @@ from scheduler.rounds.inherit import (
 )
 from scheduler.rounds.parse import Parsed
 from scheduler.rounds.problems import Path, Problem, shown, unknown_words, without_followers
+from scheduler.rounds.redaction import secret_names
 from scheduler.rounds.shape import shaped, without
 from scheduler.rounds.spec import ID_PATTERN, RESERVED_NAMES, STAGE_NAMES, RoundSpec
 
@@ -73,6 +74,9 @@ def _round_problems(spec: RoundSpec, raw: Mapping[str, Any], file: str) -> Itera
         if first != index:
             message = f"is the name of tasks[{first}] too; each task needs its own"
             yield Problem(path=("tasks", index, "name"), message=message, found=task.name)
+        for name in secret_names(task.args):
+            message = "stands for a secret that is not here; name it in `environment` of roundhouse.toml"
+            yield Problem(path=("tasks", index, "args", "env", name), message=message)
 
 
 def _judge_problems(judge: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scheduler.rounds.problems import Path, Problem, printable, shortened
+from scheduler.rounds.redaction import redacted, without
 
 MAX_BYTES = 256 * 1024
 #: tables and lists within each other, the file itself being the first
@@ -63,6 +64,21 @@ def parse(data: bytes, suffix: str) -> Parsed:
         message = f"nested more than {MAX_DEPTH} levels deep"
         return Parsed(data=None, problems=(Problem(path=deep, message=message),))
     return Parsed(data=values, problems=tuple(_value_problems(values)))
+
+
+def shown_bytes(data: bytes, suffix: str) -> bytes | None:
+    """The bytes of an accepted file with markers for its secrets; None where they cannot be cut out.
+
+    What cannot be read as a spec any more is shown as it is.
+    """
+    secrets: dict[str, str] = {}
+    redacted(parse(data, suffix).data, secrets)
+    if not secrets:
+        return data
+    shown = without(data.decode("utf-8-sig"), secrets).encode()
+    left: dict[str, str] = {}
+    redacted(parse(shown, suffix).data, left)
+    return shown if not left else None
 
 
 def _decoded(data: bytes) -> str:

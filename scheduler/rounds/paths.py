@@ -62,6 +62,11 @@ class RoundPaths:
         return self.root / "round.json"
 
     @property
+    def secrets(self) -> Path:
+        """The values for which markers stand in everything else; only where the spec holds some."""
+        return self.root / "secrets.json"
+
+    @property
     def records(self) -> Path:
         return self.root / "records.jsonl"
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scheduler.rounds.redaction import looks_secret
+
 #: where in a file: keys of tables and positions in lists
 Path = tuple[str | int, ...]
 
@@ -22,7 +24,6 @@ MAX_SHOWN = 60
 MAX_LENGTH = 400
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_SECRET = re.compile("token|key|secret|passw", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,6 @@ def rendered(problems: Iterable[Problem | str]) -> tuple[str, ...]:
 
 def _shown_at(path: Path, value: Any) -> str:
     """The value, unless a name on the way to it says that it is secret."""
-    if any(isinstance(part, str) and _SECRET.search(part) for part in path):
+    if any(isinstance(part, str) and looks_secret(part) for part in path):
         return "a value that is not shown"
     return shown(value)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainers import _processes
+from trainers._output import CAP_BYTES, DROPPED
+from trainers._secrets import RedactedStream, secrets_of
 
 #: the program is watched at least so often, so that its metrics file is read while it runs
 TICK_SECONDS = 0.5
@@ -73,6 +75,9 @@ class Program:
         self._partial = b""
         self._tail = b""
         self._pipe_is_open = True
+        self._shown = RedactedStream(secrets_of(invocation.environment))
+        #: bytes of output that may still be copied to our own
+        self._room = CAP_BYTES - len(DROPPED)
         #: True once it was asked to end
         self.was_asked_to_end = False
 
@@ -93,7 +98,7 @@ class Program:
 
     @property
     def tail(self) -> str:
-        """The last of its output."""
+        """The last of its output, without secrets of its environment."""
         return self._tail.decode(errors="replace")
 
     def lines(self, deadline: float, is_stopping: Callable[[], bool]) -> Iterator[str | None]:
@@ -126,6 +131,7 @@ class Program:
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._pipe_is_open and (left := deadline - time.monotonic()) > 0:
             yield from self._read(left, also_exit=False)
+        self._keep(self._shown.rest())
         if self._partial:
             yield self._partial.decode(errors="replace")
             self._partial = b""
@@ -147,11 +153,23 @@ class Program:
         if not data:
             self._pipe_is_open = False
             return []
-        _copy(data)
-        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        self._keep(self._shown.feed(data))
         *whole, self._partial = _LINE_END.split(self._partial + data)
         self._partial = self._partial[-LINE_BYTES:]
         return [line.decode(errors="replace") for line in whole if line]
+
+    def _keep(self, data: bytes) -> None:
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        self._copy(data)
+
+    def _copy(self, data: bytes) -> None:
+        """Print what the program printed, as far as there is room. What comes beyond is read all the same."""
+        if self._room <= 0:
+            return
+        view = memoryview(data[: self._room] + (DROPPED if len(data) >= self._room else b""))
+        self._room -= len(data)
+        while view:
+            view = view[os.write(1, view) :]
 
     def _terminate(self) -> None:
         try:
@@ -171,9 +189,3 @@ class Program:
     def _others(self) -> list[_processes.psutil.Process]:
         found = _processes.descendants(os.getpid())
         return [process for process in found if process.pid != self._process.pid]
-
-
-def _copy(data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(1, view) :]

@@ -1,0 +1,90 @@
+"""A secret in a spec reaches its run, and is in nothing that anybody is shown."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from real_home import Home
+
+SECRET = "hunter2-or-something-longer"
+SPEC = f"""
+round = "night"
+policy = {{ name = "threshold" }}
+[stages.quick]
+time_budget_sec = 60
+[[tasks]]
+name = "sums"
+trainer = "command"
+[tasks.args]
+env = {{ API_TOKEN = "{SECRET}", MODE = "quiet", PAUSE = "{{pause}}" }}
+inputs = ["told.py"]
+argv = ["python3", "told.py", "{{fails}}"]
+[tasks.baseline]
+fails = 0
+pause = 0
+[tasks.variants.fails]
+fails = 1
+pause = 0
+"""
+TOLD = f"""
+import os, sys, time
+token = os.environ["API_TOKEN"]
+print("logging in with", token)
+print(f"val_acc: {{float(token == '{SECRET}'):.2f}}", flush=True)
+if sys.argv[1] == "1":
+    sys.exit(f"401 for https://user:{{token}}@example.org")
+"""
+
+
+def files_with(root: Path, words: str) -> set[str]:
+    found = (path for path in root.rglob("*") if path.is_file() and words.encode() in path.read_bytes())
+    return {str(path.relative_to(root)) for path in found}
+
+
+@pytest.mark.fault("a spec holds a token", moment="any", outcome="the run gets it, nothing shows it")
+def test_a_secret_of_a_spec_is_in_its_own_files_alone(home: Home) -> None:
+    (home.paths.root / "told.py").write_text(TOLD.replace(SECRET, "hunter2-or-" + "something-longer"))
+    (home.paths.root / "told.py").write_text(TOLD)
+    home.drop("night", SPEC)
+    home.start()
+    home.wait_for("night", "round_accepted")
+    home.kill()  # what was accepted is known from the records and the round's own files
+    assert home.start("--until-idle").wait(timeout=90) == 0, home.output()
+    home.wait_for("night")
+
+    runs = home.events("night", "run_finished")
+    assert [run["value"] for run in runs if run["config"] == "baseline"] == [1.0]
+    [failed] = {run["error"].splitlines()[-1] for run in runs if run["config"] == "fails"}
+    assert "401 for https://user:[redacted]@example.org" in failed
+    home.schedctl("rebuild")
+    own = {"told.py", "queue/done/night.toml", "results/night/spec.toml", "results/night/secrets.json"}
+    assert files_with(home.paths.root, SECRET) == own
+    for name in ("spec.toml", "secrets.json"):
+        assert stat.S_IMODE((home.paths.round("night").root / name).stat().st_mode) == 0o600
+
+    (home.paths.root / "again.toml").write_text(SPEC)
+    for verb in (
+        ["show", "night"],
+        ["show", "night", "sums"],
+        ["explain", "night"],
+        ["validate", "again.toml"],
+    ):
+        told = home.schedctl(*verb)
+        assert SECRET not in told.stdout + told.stderr
+    assert "the spec holds the value of API_TOKEN" in told.stdout
+    assert home.schedctl("noise", "night", "sums").returncode == 2
+
+
+def test_a_problem_that_quotes_a_secret_does_not_show_it(home: Home) -> None:
+    (home.paths.root / "bad.toml").write_text(SPEC.replace(SECRET, SECRET + "{"))
+    told = home.schedctl("validate", "bad.toml")
+    assert "tasks[0].args.env.API_TOKEN: a lone {" in told.stderr
+    assert SECRET not in told.stdout + told.stderr
+
+
+def test_a_marker_in_a_spec_is_no_secret(home: Home) -> None:
+    (home.paths.root / "bad.toml").write_text(SPEC.replace(SECRET, "redacted:" + "0" * 16))
+    told = home.schedctl("validate", "bad.toml")
+    assert "env.API_TOKEN: stands for a secret that is not here" in told.stderr
