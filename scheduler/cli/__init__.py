@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from scheduler.cli.saying import say
 from scheduler.rounds.errors import RoundhouseError
 
 #: exit status after Ctrl-C, as shells expect it
@@ -22,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return (_quick(given) or _typer(given))()
     except RoundhouseError as error:
-        print(f"schedctl: {error}", file=sys.stderr)
+        say(f"schedctl: {error}", is_problem=True)
         return error.exit_code
     except PermissionError as error:
-        print(f"schedctl: no permission for {error.filename}", file=sys.stderr)
+        say(f"schedctl: no permission for {error.filename}", is_problem=True)
         return 1
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more may be written, not even at exit.

@@ -35,6 +35,7 @@ from scheduler.cli import (
     watch,
 )
 from scheduler.cli.home import find_home
+from scheduler.cli.saying import say
 from scheduler.rounds.paths import HomePaths
 
 app = typer.Typer(
@@ -49,7 +50,7 @@ app = typer.Typer(
 
 def _say_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(importlib.metadata.version("roundhouse"))
+        say(importlib.metadata.version("roundhouse"))
         raise typer.Exit
 
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-import typer
-
 from scheduler.cli.follow import Tail
 from scheduler.cli.home import existing_home, made_home
+from scheduler.cli.saying import say
 from scheduler.effects import control
 from scheduler.effects.lock import holder
 from scheduler.report.load import load_round
@@ -47,9 +46,9 @@ def _send(home: HomePaths, verb: str, arguments: Mapping[str, Any], log: Tail) -
     except ValueError as error:
         raise UsageError(str(error)) from error
     if holder(home.lock) is None:
-        typer.echo(f"the daemon is down; {verb} is stored and will be carried out when it starts")
+        say(f"the daemon is down; {verb} is stored and will be carried out when it starts")
         return
-    typer.echo(_answer(home, request_id, log) or f"{verb} was asked for; the daemon has not answered yet")
+    say(_answer(home, request_id, log) or f"{verb} was asked for; the daemon has not answered yet")
 
 
 def _known(home: HomePaths, round_id: str, task: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from scheduler.audit.audit import audit as audited
 from scheduler.audit.reading import read_records, unreadable
 from scheduler.audit.rows import RecordFile
 from scheduler.cli.reading import PROBLEMS
+from scheduler.cli.saying import say, say_json
 from scheduler.report.audit_text import render_audit
 from scheduler.report.printable import one_line
 from scheduler.rounds.errors import UnknownIdError
@@ -33,11 +33,11 @@ def audit(
     """
     found = audited(read_files(files))
     if as_json:
-        typer.echo(json.dumps(to_json(found), indent=2))
+        say_json(to_json(found))
     else:
-        typer.echo(render_audit(found), nl=False)
+        say(render_audit(found), end="")
     for problem in found.problems:
-        typer.echo(one_line(str(problem), limit=1000), err=True)
+        say(one_line(str(problem), limit=1000), is_problem=True)
     if found.unmatched:
         raise typer.Exit(UNMATCHED)
     if found.problems:

@@ -11,6 +11,7 @@ import orjson
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say, say_json
 from scheduler.report.numbers import count, duration
 from scheduler.report.printable import one_line
 from scheduler.report.reuse import TaskReuse, reuse_by_task
@@ -31,9 +32,9 @@ def list_cache(
     tasks, data = reuse_by_task(home), kept_data(home.cache)
     if as_json:
         told = {"results": [task.to_json() for task in tasks], "data": [_as_json(kept) for kept in data]}
-        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        say_json(told)
         return
-    typer.echo("\n".join([*_results(tasks), "", *_data(data, time.time())]))
+    say("\n".join([*_results(tasks), "", *_data(data, time.time())]))
 
 
 def data_name(folder: Path) -> str:

@@ -9,6 +9,7 @@ import typer
 from scheduler.cli.asking import ask
 from scheduler.cli.cache_list import MIB
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say
 from scheduler.report.numbers import count
 from scheduler.rounds.errors import UsageError
 from scheduler.rounds.paths import HomePaths
@@ -43,7 +44,7 @@ def prune_cache(
             older_than_seconds=None if data_days is None else data_days * _DAY_SECONDS,
         )
         freed = sum(kept.bytes for kept in gone) / MIB
-        typer.echo(f"deleted {count(len(gone), 'set')} of prepared data, {freed:.1f} MiB")
+        say(f"deleted {count(len(gone), 'set')} of prepared data, {freed:.1f} MiB")
     if round_id is not None or key is not None:
         payload = {} if key is None else {"key": key}
         ask(home, "forget", round_id=round_id, reason=reason, payload=payload)

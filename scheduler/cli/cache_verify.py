@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import orjson
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say, say_json
 from scheduler.report.numbers import count
 from scheduler.report.printable import one_line
 from scheduler.report.reuse import problems_of_results
@@ -29,13 +29,13 @@ def verify_cache(
     problems += tuple(problem for kept in data for problem in problems_of(kept))
     if as_json:
         told = {"results": results, "data": len(data), "problems": problems}
-        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        say_json(told)
     else:
         for problem in problems:
-            typer.echo(one_line(problem, limit=1000))
+            say(one_line(problem, limit=1000))
         verdict = "all of it is whole" if not problems else count(len(problems), "problem")
-        typer.echo(f"{count(results, 'result')} and {count(len(data), 'set')} of prepared data: {verdict}")
+        say(f"{count(results, 'result')} and {count(len(data), 'set')} of prepared data: {verdict}")
         if problems:
-            typer.echo("a result that is damaged is run anew; prepared data, once it is pruned, made anew")
+            say("a result that is damaged is run anew; prepared data, once it is pruned, made anew")
     if problems:
         raise typer.Exit(DAMAGED)

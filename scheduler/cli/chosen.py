@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import typer
-
 from policies.evidence import Objective, UnmatchedError
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say
 from scheduler.judging.alignment import aligned, with_best
 from scheduler.judging.evidence import JudgedRun, Sample, UnfitRunsError, sample_of
 from scheduler.report.foreign_files import read_foreign
@@ -99,7 +98,7 @@ def _of_round(home: HomePaths, name: str, choice: Choice) -> Iterator[Chosen]:
     if len(unfit) == len(tasks):
         raise UsageError("\n".join(unfit) or f"round {name} has no task")
     for problem in unfit:
-        typer.echo(f"schedctl: {one_line(problem, limit=1000)}", err=True)
+        say(f"schedctl: {one_line(problem, limit=1000)}", is_problem=True)
 
 
 def _of_files(choice: Choice, *, needs_baseline: bool) -> Sample:

@@ -26,6 +26,7 @@ from scheduler.cli.judging_arguments import (
     Way,
 )
 from scheduler.cli.option_values import read_settings
+from scheduler.cli.saying import say, say_json_text
 from scheduler.effects.files import publish
 from scheduler.judging._markdown import file_words
 from scheduler.judging.protocol import Judged
@@ -74,12 +75,12 @@ def compare(
     answers = asked_answers(home, choice, way, read_settings(settings or []), config)
     written = _written(answers, out) if out is not None else []
     if as_json:
-        typer.echo(json_text(answers), nl=False)
+        say_json_text(json_text(answers))
     elif out is None:
-        typer.echo("\n".join(answer.markdown() for answer in answers), nl=False)
+        say("\n".join(answer.markdown() for answer in answers), end="")
     else:
         for path in written:
-            typer.echo(f"{path}")
+            say(f"{path}")
 
 
 def _written(answers: Sequence[Judged], out: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import typer
 from scheduler.cli import demo_show
 from scheduler.cli.home import made_home
 from scheduler.cli.reading import PROBLEMS, checked_spec
+from scheduler.cli.saying import say
 from scheduler.effects import spool
 from scheduler.effects.lock import holder
 from scheduler.report.load import load_round
@@ -37,10 +38,10 @@ def demo(
     if status != 0:
         raise typer.Exit(status)
     paths = home.round(checked.spec["id"])
-    typer.echo()
-    typer.echo(summary_text(load_round(paths)), nl=False)
-    typer.echo(f"report: {paths.report} (open it in a browser)")
-    typer.echo(f"records: {paths.records}")
+    say()
+    say(summary_text(load_round(paths)), end="")
+    say(f"report: {paths.report} (open it in a browser)")
+    say(f"records: {paths.records}")
 
 
 def fresh_home(folder: Path) -> HomePaths:

@@ -11,13 +11,13 @@ import threading
 from collections.abc import Iterator
 from typing import IO
 
-import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from scheduler.cli.saying import say
 from scheduler.cli.status_text import progress_lines, run_share
 from scheduler.effects.plain_text import plain_line
 from scheduler.effects.status import read_status
@@ -74,11 +74,11 @@ def run_daemon_and_show(home: HomePaths) -> int:
             _show_live(home, daemon.stdout)
         else:
             for line in daemon.stdout:
-                typer.echo(plain_line(line))
+                say(plain_line(line))
         return daemon.wait()
     except KeyboardInterrupt:
         _end(daemon)
-        typer.echo(f"\nstopped; `schedctl --home {home.root} daemon` goes on where it was", err=True)
+        say(f"\nstopped; `schedctl --home {home.root} daemon` goes on where it was", is_problem=True)
         return INTERRUPTED
     finally:
         if daemon.poll() is None:
@@ -149,7 +149,7 @@ def _now(home: HomePaths) -> RenderableType:
     status = read_status(home.status) or {}
     running = status.get("running") or []
     if not running:
-        return Text(f"{status.get('why') or 'starting'} ...", style="dim")
+        return Text(f"{plain_line(str(status.get('why') or 'starting'))} ...", style="dim")
     share = run_share(running[0])
     bar = ProgressBar(total=1.0, completed=share or 0.0, width=30, pulse=share is None)
     table = Table.grid(padding=(0, 1))

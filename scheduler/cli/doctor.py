@@ -8,6 +8,7 @@ import typer
 
 from scheduler.cli.findings import findings
 from scheduler.cli.record_findings import record_findings
+from scheduler.cli.saying import say
 from scheduler.report.printable import one_line
 from scheduler.rounds.paths import HomePaths
 
@@ -25,8 +26,8 @@ def doctor(context: typer.Context) -> None:
     is_fit = True
     for finding in chain(findings(home), record_findings(home)):
         is_fit = is_fit and finding.level != "fail"
-        typer.echo(f"{finding.level:<4}  {one_line(finding.what, limit=1000)}")
+        say(f"{finding.level:<4}  {one_line(finding.what, limit=1000)}")
         if finding.remedy:
-            typer.echo(f"      remedy: {one_line(finding.remedy)}")
+            say(f"      remedy: {one_line(finding.remedy)}")
     if not is_fit:
         raise typer.Exit(UNFIT)

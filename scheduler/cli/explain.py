@@ -11,6 +11,7 @@ import typer
 
 from policies._ledger import learnt
 from scheduler.cli.reading import described_round
+from scheduler.cli.saying import say
 from scheduler.decide.floors import earlier_runs, equal_task, stored_baseline, stored_slots
 from scheduler.decide.forecast import Forecast, Outlook, PlannedRun, forecast_round, total
 from scheduler.decide.state import RoundState, State
@@ -38,7 +39,7 @@ def explain(
     home: HomePaths = context.obj
     round_state = described_round(round_or_file, home, name)
     known = load_home(home) if round_state.round.fresh else load_results(home)
-    typer.echo("\n".join(explanation(round_state, known)))
+    say("\n".join(explanation(round_state, known)))
 
 
 def explanation(round_state: RoundState, known: State) -> Iterator[str]:

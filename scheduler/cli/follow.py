@@ -15,6 +15,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say
 from scheduler.effects.launcher_log import older_log
 from scheduler.effects.plain_text import plain_line
 from scheduler.rounds.errors import UnknownIdError
@@ -34,7 +35,7 @@ def follow(
         raise UnknownIdError(f"no round {round_id!r} in {home.results}; `schedctl status` lists them")
     try:
         for line in log_lines(home.launcher_log, about=round_id, earlier=lines, pause=_pause):
-            typer.echo(line)
+            say(line)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 

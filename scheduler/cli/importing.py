@@ -12,6 +12,7 @@ from scheduler.audit.lessons import lessons_of
 from scheduler.audit.repeats import count_once
 from scheduler.cli.asking import ask
 from scheduler.cli.audit import read_files
+from scheduler.cli.saying import say
 from scheduler.report.numbers import count
 from scheduler.report.printable import one_line
 from scheduler.rounds.errors import UsageError
@@ -32,14 +33,14 @@ def import_records(
         if file.is_unreadable:
             raise UsageError(f"{one_line(str(file.problems[0]), limit=1000)}; nothing was imported")
         for problem in file.problems:
-            typer.echo(f"{one_line(str(problem), limit=1000)}; left out", err=True)
+            say(f"{one_line(str(problem), limit=1000)}; left out", is_problem=True)
     rows, _ = count_once(found)
     lessons = dict(lessons_of(rows))
     if not lessons:
         raise UsageError(
             "these records teach nothing: they hold no two seeds and no baseline to compare with"
         )
-    typer.echo(summary_of(lessons))
+    say(summary_of(lessons))
     ask(home, "import", payload={"lessons": {name: asdict(lesson) for name, lesson in lessons.items()}})
 
 

@@ -13,6 +13,7 @@ import typer
 from policies.repeat import MOST_SEEDS
 from scheduler.cli.home import existing_home, made_home
 from scheduler.cli.reading import as_accepted, described_round
+from scheduler.cli.saying import say
 from scheduler.decide.floors import stored_baseline, stored_slots
 from scheduler.decide.forecast import Outlook
 from scheduler.decide.state import RoundState
@@ -27,6 +28,7 @@ from scheduler.report.printable import one_line
 from scheduler.rounds.errors import UnknownIdError, UsageError
 from scheduler.rounds.identity import digest
 from scheduler.rounds.paths import HomePaths
+from scheduler.rounds.redaction import secret_names
 
 _POLL_SECONDS = 0.5
 #: characters of a task's name in the id of the round that measures it
@@ -62,9 +64,7 @@ def noise(
     if wanted.show(least=2 if is_showing else seeds):
         return
     if is_showing:
-        typer.echo(
-            wanted.standing() or f"nothing is known of {wanted.name} yet; without --show it is measured"
-        )
+        say(wanted.standing() or f"nothing is known of {wanted.name} yet; without --show it is measured")
         return
     wanted.queue()
     if is_waiting and holder(wanted.home.lock) is not None:
@@ -74,9 +74,9 @@ def noise(
 def _show_all(home: HomePaths) -> None:
     floors = floors_of(load_home(home).baselines.families)
     if not floors:
-        typer.echo("no baseline is stored yet; `schedctl noise FILE TASK` measures one")
+        say("no baseline is stored yet; `schedctl noise FILE TASK` measures one")
         return
-    typer.echo("\n".join(floor_table(floors)))
+    say("\n".join(floor_table(floors)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +97,17 @@ class Measurement:
     ) -> Measurement:
         """The measurement of one task of a round. Exits where the round could not be accepted any more."""
         found = _task(described, task)
+        if secrets := secret_names(found.task.args):
+            raise UsageError(
+                f"the spec of task {found.task.name} holds secrets ({', '.join(secrets)}), which are in no"
+                " record and so cannot be repeated: name them in `environment` of roundhouse.toml instead"
+            )
         at = _stage(found, stage)
         spec = _spec(found, at, seeds)
         place = home if home.root.is_dir() else HomePaths(Path.cwd())
         checked = check_spec(orjson.dumps({"round": "noise", **spec}), "noise.json", place)
         for problem in checked.problems:
-            typer.echo(one_line(problem, limit=1000), err=True)
+            say(one_line(problem, limit=1000), is_problem=True)
         (now,) = as_accepted(checked).tasks.values()
         if not now.task.identity.is_complete:
             raise UsageError(
@@ -136,7 +141,7 @@ class Measurement:
             unit=objective.unit,
             values=stored.values,
         )
-        typer.echo("\n".join(floor_lines(floor)))
+        say("\n".join(floor_lines(floor)))
         return True
 
     def standing(self) -> str | None:
@@ -167,7 +172,7 @@ class Measurement:
         known = self._known()
         last = list(known.values())[-1] if known else None
         if known and (last is None or last.is_open):
-            typer.echo(self.standing())
+            say(self.standing() or f"{self.name} waits")
         else:
             round_id = self.round_id(len(known) + 1)
             data = orjson.dumps({"round": round_id, **self.spec}, option=orjson.OPT_INDENT_2)
@@ -175,12 +180,12 @@ class Measurement:
             forecast = Outlook.of(self.task, stored_slots(load_home(home), self.task)).forecast()
             stored = self.seeds - forecast.runs_most
             more = f" ({stored} of them are stored)" if stored else ""
-            typer.echo(
+            say(
                 f"queued {round_id}: {count(self.seeds, 'run')} of the baseline at {self.stage}{more}, about"
                 f" {duration(forecast.seconds_expected)}; the same call with --show tells what they say"
             )
         if holder(home.lock) is None:
-            typer.echo(f"the daemon is down; `schedctl --home {home.root} daemon` runs what is queued")
+            say(f"the daemon is down; `schedctl --home {home.root} daemon` runs what is queued")
 
     def wait(self) -> None:
         """Wait for the round to end, and show what it measured."""
@@ -190,7 +195,7 @@ class Measurement:
             if not known or (last is not None and last.finished is not None):
                 # it may have ended between the two looks
                 if not self.show(least=self.seeds):
-                    typer.echo(self.standing() or f"{self.name} was not measured: see queue/rejected/")
+                    say(self.standing() or f"{self.name} was not measured: see queue/rejected/")
                     raise typer.Exit(1)
                 return
             time.sleep(_POLL_SECONDS)

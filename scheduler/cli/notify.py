@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say
 from scheduler.effects.notices import deliver
 from scheduler.rounds.errors import UsageError
 from scheduler.rounds.notice import Notice, resolved, shown
@@ -29,16 +30,16 @@ def notify(
         raise UsageError(f"{home.settings} names no address: [notify] urls = [...], see docs/operations.md")
     urls, missing = resolved(settings.urls, os.environ)
     for name in missing:
-        typer.echo(f"env:{name}: the variable holds no address here")
+        say(f"env:{name}: the variable holds no address here")
     if not is_test:
-        typer.echo(f"told of: {', '.join(settings.on) or 'nothing'}")
+        say(f"told of: {', '.join(settings.on) or 'nothing'}")
         for url in urls:
-            typer.echo(shown(url))
+            say(shown(url))
         return
     title = f"roundhouse: a test from {home.root.name}"
     notice = Notice(kind="round_finished", title=title, body=f"Notices of {home.root} arrive here.")
     errors = deliver(urls, notice) if urls else ()
     for url, error in zip(urls, errors, strict=True):
-        typer.echo(f"{shown(url)}: {'sent' if error is None else error}")
+        say(f"{shown(url)}: {'sent' if error is None else error}")
     if missing or any(errors):
         raise typer.Exit(UNREACHED)

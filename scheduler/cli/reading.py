@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say
 from scheduler.decide.facts import RoundAccepted
 from scheduler.decide.inputs import SpecChecked
 from scheduler.decide.state import RoundState, State, fold
@@ -46,7 +47,7 @@ def checked_spec(file: str, home: HomePaths, name: str | None = None) -> tuple[b
     place = home if home.root.is_dir() else HomePaths(Path.cwd())
     checked = check_spec(data, spec_name, place)
     for problem in checked.problems:
-        typer.echo(f"{one_line(spec_name)}: {one_line(problem, limit=1000)}", err=True)
+        say(f"{one_line(spec_name)}: {one_line(problem, limit=1000)}", is_problem=True)
     return data, checked
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say
 from scheduler.decide.ended import ended_round
 from scheduler.decide.result_cache import part_of
 from scheduler.effects.ended_file import write_ended
@@ -28,9 +29,9 @@ def rebuild(
         paths = home.round(name)
         current = load_round(paths)
         if current.finished is None:
-            typer.echo(f"{name} has not ended; its summary is written when it has (`schedctl show {name}`)")
+            say(f"{name} has not ended; its summary is written when it has (`schedctl show {name}`)")
             continue
         publish_round(paths)
         write_ended(paths, ended_round(current), part_of(current))
-        typer.echo(f"{paths.summary_text}")
+        say(f"{paths.summary_text}")
     publish_index(home)

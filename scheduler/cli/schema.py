@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import orjson
-import typer
-
+from scheduler.cli.saying import say_json
 from scheduler.rounds.spec import json_schema
 
 
 def schema() -> None:
     """Print the JSON Schema of a round spec."""
-    typer.echo(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode())
+    say_json(json_schema())

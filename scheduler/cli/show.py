@@ -9,6 +9,7 @@ import typer
 
 from policies.evidence import Objective
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say
 from scheduler.decide.codec import event_name
 from scheduler.decide.facts import RunFinished, VariantFact
 from scheduler.decide.state import RoundState
@@ -36,12 +37,12 @@ def show(
     paths = home.round(round_id)
     round_state = load_round(paths)
     if task is None:
-        typer.echo(summary_text(round_state, side_labels(round_state, paths)), nl=False)
+        say(summary_text(round_state, side_labels(round_state, paths)), end="")
         return
     found = _task(round_state, task)
     if config is not None and config not in _configs(found):
         raise UnknownIdError(f"task {task} has no variant {config!r}; it has {', '.join(_configs(found))}")
-    typer.echo("\n".join(task_lines(found, paths, config)))
+    say("\n".join(task_lines(found, paths, config)))
 
 
 def task_lines(task: TaskState, paths: RoundPaths, config: str | None = None) -> Iterator[str]:

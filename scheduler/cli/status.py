@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say, say_json
 from scheduler.cli.status_text import status_lines
 from scheduler.effects.arrivals import is_candidate
 from scheduler.effects.lock import holder
@@ -26,10 +24,9 @@ def show_status(home: HomePaths, *, as_json: bool = False) -> int:
     """Print how things are, once."""
     told = gather(existing_home(home), now=datetime.now().astimezone())
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        say_json(told)
     else:
-        print("\n".join(status_lines(told)))
-    sys.stdout.flush()
+        say("\n".join(status_lines(told)))
     return 0
 
 

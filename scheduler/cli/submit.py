@@ -9,6 +9,7 @@ import typer
 from scheduler.cli.freshened import freshened
 from scheduler.cli.home import made_home
 from scheduler.cli.reading import PROBLEMS, checked_spec, read_spec
+from scheduler.cli.saying import say
 from scheduler.effects import spool
 from scheduler.effects.lock import holder
 from scheduler.report.printable import one_line
@@ -43,8 +44,8 @@ def submit(
                 has_problems = True
                 continue
         target = spool.submit(home, freshened(data, queued_as) if fresh else data, queued_as)
-        typer.echo(f"queued {one_line(target.name)} in {home.queue}")
+        say(f"queued {one_line(target.name)} in {home.queue}")
     if holder(home.lock) is None:
-        typer.echo(f"the daemon is down; `schedctl --home {home.root} daemon` runs what is queued")
+        say(f"the daemon is down; `schedctl --home {home.root} daemon` runs what is queued")
     if has_problems:
         raise typer.Exit(PROBLEMS)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scheduler.cli.reading import PROBLEMS, checked_spec
+from scheduler.cli.saying import say
 from scheduler.report.numbers import count
 from scheduler.report.printable import one_line
 from scheduler.report.prospects import warnings
@@ -32,11 +33,11 @@ def validate(
             continue
         tasks = checked.spec["tasks"]
         variants = sum(len(task["variants"]) for task in tasks)
-        typer.echo(
+        say(
             f"{one_line(checked.file)}: sound: round {checked.spec['id']},"
             f" {count(len(tasks), 'task')}, {count(variants, 'variant')}"
         )
         for task, limit in warnings(Round.from_json(checked.spec)):
-            typer.echo(f"{one_line(checked.file)}: warning: {limit} [task {task}]")
+            say(f"{one_line(checked.file)}: warning: {limit} [task {task}]")
     if has_problems:
         raise typer.Exit(PROBLEMS)

@@ -25,6 +25,7 @@ from scheduler.cli.judging_arguments import (
     Way,
 )
 from scheduler.cli.option_values import read_settings
+from scheduler.cli.saying import say
 from scheduler.judging._outcome import outcome
 from scheduler.judging.protocol import Judged
 from scheduler.report.printable import one_line
@@ -67,7 +68,7 @@ def verdict(
         step=step,
     )
     answers = asked_answers(home, choice, way, read_settings(settings or []), config)
-    typer.echo(_text(answers, as_markdown=as_markdown, as_json=as_json), nl=False)
+    say(_text(answers, as_markdown=as_markdown, as_json=as_json), end="")
     raise typer.Exit(outcome(answer.exit_code for answer in answers))
 
 

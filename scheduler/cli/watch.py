@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 import orjson
-import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say, say_json_text
 from scheduler.cli.sparkline import bars_for
 from scheduler.cli.status import gather
 from scheduler.cli.status_text import status_lines
@@ -24,11 +24,13 @@ def watch_status(home: HomePaths, *, as_json: bool) -> int:
     existing_home(home)
     try:
         if as_json:
-            _print_changes(lambda: [orjson.dumps(_gathered(home)).decode()])
+            _print_changes(
+                lambda: [orjson.dumps(_gathered(home)).decode()], lambda line: say_json_text(f"{line}\n")
+            )
         elif sys.stdout.isatty():
             _redraw(home)
         else:
-            _print_changes(lambda: status_lines(_gathered(home)))
+            _print_changes(lambda: status_lines(_gathered(home)), say)
     except KeyboardInterrupt:
         pass
     return 0
@@ -50,13 +52,13 @@ def _redraw(home: HomePaths) -> None:
             time.sleep(_PERIOD_SECONDS)
 
 
-def _print_changes(lines: Callable[[], list[str]]) -> None:
+def _print_changes(lines: Callable[[], list[str]], show: Callable[[str], None]) -> None:
     """In a pipe: only lines that were not in the last look, so that a log of it stays readable."""
     before: list[str] = []
     while True:
         now = lines()
         for line in now:
             if line not in before:
-                typer.echo(line)
+                show(line)
         before = now
         time.sleep(_PERIOD_SECONDS)

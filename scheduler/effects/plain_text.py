@@ -22,10 +22,7 @@ _LINE_ENDS = re.compile(r"[\r\n\v\f\x85\u2028\u2029\t]+")
 
 def plain_line(text: str) -> str:
     """`text` as one line: line ends and tabs are blanks, whatever steers a terminal is left out."""
-    text = _TERMINAL_SEQUENCES.sub("", text)
-    text = _LINE_ENDS.sub(" ", text).translate(_BIDI)
-    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cc")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").strip()
+    return _letters(_LINE_ENDS.sub(" ", _TERMINAL_SEQUENCES.sub("", text))).strip()
 
 
 def plain_text(text: str) -> str:
@@ -33,3 +30,14 @@ def plain_text(text: str) -> str:
     lines = [(line, plain_line(line)) for line in text.split("\n")]
     indented = [" " * (len(line) - len(line.lstrip(" "))) + plain for line, plain in lines]
     return "\n".join(indented).rstrip("\n") + "\n"
+
+
+def harmless(text: str) -> str:
+    """`text` with its own lines and blanks, and nothing in it that steers a terminal."""
+    lines = _TERMINAL_SEQUENCES.sub("", text).split("\n")
+    return "\n".join(_letters(_LINE_ENDS.sub(" ", line)) for line in lines)
+
+
+def _letters(text: str) -> str:
+    shown = (letter for letter in text.translate(_BIDI) if unicodedata.category(letter) != "Cc")
+    return "".join(shown).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -43,7 +43,7 @@ def render_markdown(reading: RoundReading) -> str:
     for task in reading.tasks:
         lines += [f"## {_cell(task.name)}", "", *_task(task)]
     lines += ["## Totals", ""]
-    lines += [f"- runs: {', '.join(run_counts(reading.totals))}"]
+    lines += [f"- runs: {', '.join(_cell(count) for count in run_counts(reading.totals))}"]
     if stops := stop_counts(reading.stops):
         lines += [f"- stops: {', '.join(_cell(count) for count in stops)}"]
     lines += [f"- time: {', '.join(_cell(count) for count in time_counts(reading.totals))}"]
@@ -55,7 +55,7 @@ def _task(task: TaskReading) -> Iterator[str]:
     yield ""
     parked = task.state.parked
     if parked is not None:
-        yield f"**Parked** ({parked.failure_class}): {_cell(parked.reason)}  "
+        yield f"**Parked** ({_cell(parked.failure_class)}): {_cell(parked.reason)}  "
         yield f"Remedy: {_cell(parked.remedy)} (`schedctl retry {parked.round} {parked.task}`)"
         yield ""
     for baseline in task.baselines:

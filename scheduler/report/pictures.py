@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
+from scheduler.effects.plain_text import harmless
 from scheduler.report import numbers
 from scheduler.report.curves import Curve, Panel
 from scheduler.report.forest import Forest, ForestRow
@@ -157,10 +158,15 @@ def _settings() -> Iterator[None]:
 
 
 def _finished(figure: Figure, *, name: str, title: str, css_class: str = "") -> str:
+    from matplotlib.text import Text
+
     drawn = BytesIO()
     with _settings():
+        for words in figure.findobj(Text):
+            # A control character in the name of a metric would make an SVG that nothing can read.
+            words.set_text(harmless(words.get_text()))
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return inlined(drawn.getvalue(), name=name, title=title, css_class=css_class)
+    return inlined(drawn.getvalue(), name=name, title=harmless(title), css_class=css_class)
 
 
 def _draw(axes: Axes, curve: Curve, colour: str, dashes: str, width: float = 1.8) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from scheduler.decide.state import RoundState
 from scheduler.effects.files import publish
+from scheduler.effects.plain_text import harmless
 from scheduler.report.markdown import render_markdown
 from scheduler.report.reading import read_round
 from scheduler.report.side_labels import (
@@ -25,12 +26,12 @@ from scheduler.rounds.paths import RoundPaths
 
 def summary_text(round_state: RoundState, labels: Sequence[SideLabel] = ()) -> str:
     """summary.txt: the shape its users know, and then the side labels."""
-    return render_text(read_round(round_state)) + text_section(labels)
+    return harmless(render_text(read_round(round_state)) + text_section(labels))
 
 
 def summary_markdown(round_state: RoundState, labels: Sequence[SideLabel] = ()) -> str:
     """summary.md: the same as tables."""
-    return render_markdown(read_round(round_state)) + markdown_section(labels)
+    return harmless(render_markdown(read_round(round_state)) + markdown_section(labels))
 
 
 def publish_summary(round_state: RoundState, paths: RoundPaths) -> tuple[SideLabel, ...]:
