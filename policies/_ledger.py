@@ -55,9 +55,10 @@ def lesson_of(
 
     Medium noise is learnt from fresh seeds alone, those that selected a candidate were lucky together; but
     where a task `only_measures`, nothing was selected, and slot 0 is a run like any other. A reused run is no
-    new evidence: a variant's counts for nothing here, and a baseline's teaches no noise again.
+    new evidence: a variant's counts for nothing here, and a baseline's teaches no noise again. A contaminated
+    run is none either.
     """
-    new_runs = {name: tuple(run for run in runs if not run.is_reused) for name, runs in task.variants.items()}
+    new_runs = {name: tuple(run for run in runs if run.is_news) for name, runs in task.variants.items()}
     # a look does not wait for runs that are left out
     failed = {*failed, *(name for name, runs in new_runs.items() if len(runs) < len(task.variants[name]))}
     task = replace(task, variants=new_runs)
@@ -71,8 +72,8 @@ def lesson_of(
     if not baselines:
         own = [run for run in task.baseline if run.stage == task.medium]
         baselines = [_by_seed(task, own if only_measures else fresh(own))]
-    reused = {run.seed for run in task.baseline if run.stage == task.medium and run.is_reused}
-    baseline = {s: value for s, value in max(baselines, key=len).items() if s not in reused}
+    known = {run.seed for run in task.baseline if run.stage == task.medium and not run.is_news}
+    baseline = {s: value for s, value in max(baselines, key=len).items() if s not in known}
     replicated = spread_of([baseline, *(each.variant for each in comparisons.values())])
     is_quick = noise_kind(task.medium, task.quick, task.medium) == "quick"
     return Lesson(
@@ -116,7 +117,7 @@ def _quick_spread(task: TaskRuns) -> Spread:
     """
     if task.quick == task.medium:
         return Spread()
-    own = _by_seed(task, [run for run in task.baseline if run.stage == task.quick and not run.is_reused])
+    own = _by_seed(task, [run for run in task.baseline if run.stage == task.quick and run.is_news])
     return spread_of([own]) if len(own) >= MIN_SEEDS_FOR_SD else Spread()
 
 

@@ -73,6 +73,13 @@ class Observation:
     stopped_by: str | None = None
     #: True for a run of an earlier round, which has taught what it can teach there
     is_reused: bool = False
+    #: True for a run beside which a foreign process computed on its device; later rounds learn nothing of it
+    is_contaminated: bool = False
+
+    @property
+    def is_news(self) -> bool:
+        """Whether later rounds may learn from it."""
+        return not self.is_reused and not self.is_contaminated
 
     @property
     def is_usable(self) -> bool:

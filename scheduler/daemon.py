@@ -152,6 +152,7 @@ class Daemon:
             reuse_baselines=settings.reuse_baselines,
             reuse_results=settings.reuse_results,
             baseline_check_every=settings.baseline_check_every,
+            repeat_contaminated=settings.repeat_contaminated,
         )
         self._state = recovery.state
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -246,6 +247,8 @@ class Daemon:
         self._record_start()
         self._handle(replace(recovered(self._home, recovery), survivors=survivors))
         if self._gpu is not None:
+            if survivors:
+                self._gpu.was_left_dirty(survivors)
             self._gpu.start()
         for number, window in enumerate(self._settings.windows):
             for edge, fields in window.cron_edges():

@@ -103,6 +103,8 @@ def _end_fields(objective: Objective, end: RunFinished) -> Iterator[str]:
         yield f"cached_from={one_line(end.cached_from)}"
     if end.is_recovered:
         yield "recovered"
+    if end.contaminated is not None:
+        yield "contaminated"
 
 
 def _decision(objective: Objective, fact: VariantFact) -> str:

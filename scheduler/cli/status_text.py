@@ -189,6 +189,10 @@ def _gpu_fields(gpu: Mapping[str, Any]) -> Iterator[str]:
         yield f"{gpu['utilisation_percent']:.0f} % busy"
     if gpu.get("temperature_celsius") is not None:
         yield f"{gpu['temperature_celsius']:.0f} C"
+    if gpu.get("slowdowns"):
+        yield f"slowed down: {', '.join(gpu['slowdowns'])}"
+    if gpu.get("strangers"):
+        yield f"also used by {gpu['strangers']}"
 
 
 def _footer(told: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from scheduler.decide.inputs import DeadlineKind
 from scheduler.decide.result_cache import part_of
 from scheduler.decide.room import has_room, holder
 from scheduler.decide.state import State, open_attempt
+from scheduler.decide.xids import kind_of, remedy, stops_the_queue, words_of
 from scheduler.rounds.round import Task
 
 #: what a worker that has finished may take to exit
@@ -47,6 +48,9 @@ def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> t
             )
         case facts.GpuCleared():
             return start_if_free(state)
+        case facts.XidReported() if stops_the_queue(fact.xid) and state.paused is None:
+            reason = f"{fact.device} reported {words_of(fact.xid)}; {remedy(fact.device)}"
+            return (act.Record(fact=facts.QueuePaused(reason=reason)),)
         case facts.RunStarted():
             return _open_gate(state, fact, limits)
         case facts.StopDecided(is_audit=False):
@@ -147,12 +151,18 @@ def _after_run(state: State, run: facts.RunFinished, limits: Limits) -> tuple[Ac
         actions += (act.KeepError(run=run),)
     if run.failure_class == "network":
         actions += (_back_off(state, run, limits),)
-    if run.failure_class == "gpu" and state.paused is None:
+    if run.failure_class == "gpu" and state.paused is None and not _is_passing(run):
         reason = f"the GPU failed in {run.attempt_id}: {run.error or 'no message'}"
         actions += (act.Record(fact=facts.QueuePaused(reason=reason[:500])),)
     if run.stage != PROBE_STAGE:
         actions += (act.WriteReport(round=run.round, is_live=True),)
     return actions
+
+
+def _is_passing(run: facts.RunFinished) -> bool:
+    """Whether the driver told why the device failed, and that it is sound for the next run."""
+    kinds = {kind_of(xid) for xid in run.xids}
+    return "restart" in kinds and "device" not in kinds
 
 
 def release(attempt_id: str) -> tuple[Action, ...]:

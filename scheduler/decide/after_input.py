@@ -9,7 +9,7 @@ from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import start, start_if_free
-from scheduler.decide.ending import lost_end, reported_end, unreported_end
+from scheduler.decide.ending import blamed_on_device, lost_end, reported_end, unreported_end
 from scheduler.decide.failures import Limits
 from scheduler.decide.forgetting import forgotten
 from scheduler.decide.importing import imported
@@ -17,9 +17,10 @@ from scheduler.decide.liveness import alive, going_on
 from scheduler.decide.state import RoundState, State, is_spare, open_attempt, open_attempts
 from scheduler.decide.stopping import after_advice, after_evaluation
 from scheduler.decide.task_state import Attempt
+from scheduler.decide.xids import stops_the_queue
 
 
-def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Action, ...]:
+def after_input(before: State, state: State, event: inputs.Input, limits: Limits) -> tuple[Action, ...]:
     """Facts to record and effects to perform, after `event` has been taken into `state.live`."""
     match event:
         case inputs.WorkerPrepared():
@@ -49,6 +50,8 @@ def after_input(state: State, event: inputs.Input, limits: Limits) -> tuple[Acti
             return _cleared(state)
         case inputs.SurvivorsEnded() if "gpu" not in state.live.waits:
             return _cleared(state)  # else the device itself is still looked at, and says when it is clean
+        case inputs.XidSeen():
+            return _after_xid(before, state, event)
         case inputs.Recovered():
             ends = tuple(act.Record(fact=_recovered(a, event)) for _, _, a in open_attempts(state))
             return (*_dirtied_by_leftovers(state, event), *ends)
@@ -68,6 +71,21 @@ def _dirtied_by_leftovers(state: State, event: inputs.Recovered) -> tuple[Action
     return tuple(act.Record(fact=facts.GpuDirtied(device=device, reason=reason)) for device in devices)
 
 
+def _after_xid(before: State, state: State, event: inputs.XidSeen) -> tuple[Action, ...]:
+    """Tell an error once for each run, and stop the queue where a person has to see to the device."""
+    hit = tuple(
+        worker.attempt_id
+        for worker in state.live.workers.values()
+        if worker.xids != before.live.workers[worker.attempt_id].xids
+    )
+    stops = stops_the_queue(event.xid) and state.paused is None
+    is_told = (event.device, event.xid) in before.live.told_xids
+    if not (hit or stops or not is_told):
+        return ()
+    reported = facts.XidReported(device=event.device, xid=event.xid, attempts=hit)
+    return (act.Record(fact=reported),)
+
+
 def after_worker(before: State, state: State, event: inputs.WorkerEnded) -> tuple[Action, ...]:
     """The end of the run, if its worker did not tell it; a device that could not be emptied is dirty."""
     if is_spare(before, event.attempt_id):
@@ -81,7 +99,7 @@ def after_worker(before: State, state: State, event: inputs.WorkerEnded) -> tupl
     attempt = open_attempt(state, event.attempt_id)
     if attempt is not None and worker is not None:
         end = unreported_end(attempt.intended, event, worker.evaluations, worker.ended_for)
-        actions += (act.Record(fact=end),)
+        actions += (act.Record(fact=blamed_on_device(end, worker.xids)),)
     return actions + start_if_free(state)
 
 
@@ -132,8 +150,9 @@ def _after_result(state: State, event: inputs.RunResult) -> tuple[Action, ...]:
     attempt = open_attempt(state, event.attempt_id)
     if attempt is None:
         return ()
+    worker = state.live.workers.get(event.attempt_id)
     end = reported_end(attempt.intended, event.result, stop=attempt.stop, oom_kills=event.oom_kills)
-    return (act.Record(fact=end),)
+    return (act.Record(fact=blamed_on_device(end, () if worker is None else worker.xids)),)
 
 
 def _after_check(state: State, event: inputs.SpecChecked) -> tuple[Action, ...]:

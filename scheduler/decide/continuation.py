@@ -59,7 +59,7 @@ def _kept(task: TaskState, keys: Iterable[RunKey]) -> Iterator[facts.RunFinished
 
 
 def _ended(task: TaskState, key: RunKey) -> Iterator[facts.RunFinished]:
-    """The ends of a run that went well."""
-    for attempt in task.attempts.get(key, ()):
+    """The ends of a run that went well, the newest first."""
+    for attempt in reversed(task.attempts.get(key, ())):
         if attempt.finished is not None and attempt.finished.status == "ok":
             yield attempt.finished

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from scheduler.decide.codec import NON_FINITE
 from scheduler.decide.facts import AssignmentFact, RunFinished, RunIntended, StopDecided
 from scheduler.decide.inputs import RunEvaluated, WorkerEnded
+from scheduler.decide.xids import to_blame, words_of
 
 #: fields that a worker's result and the fact share by name
 _REPORTED = (
@@ -30,6 +31,8 @@ _REPORTED = (
     "peak_memory_mib",
     "energy_joule",
     "git_commit",
+    "contaminated",
+    "throttled",
 )
 
 
@@ -73,9 +76,11 @@ def unreported_end(
     `ended_for` is what was seen that had it ended.
     """
     status, failure_class, error = _how_it_went(ended, ended_for)
+    seen = {name: value for name, value in ended.seen.items() if name in _REPORTED}
     last = evaluations[-1] if evaluations and status == "timed_out" else None
     return RunFinished(
         **_assignment(intended),
+        **seen,
         status=status,
         failure_class=failure_class,
         error=error,
@@ -98,6 +103,17 @@ def lost_end(intended: RunIntended, wall_seconds: float | None) -> RunFinished:
         error="the daemon ended while the run was in flight",
         wall_seconds=wall_seconds,
     )
+
+
+def blamed_on_device(end: RunFinished, xids: tuple[int, ...]) -> RunFinished:
+    """The end, with the errors that its device reported: a failure that they explain is the device's."""
+    if not xids:
+        return end
+    guilty = to_blame(xids, end.failure_class)
+    if not guilty:
+        return replace(end, xids=xids)
+    reasons = "; ".join(words_of(xid) for xid in guilty)
+    return replace(end, xids=xids, failure_class="gpu", error=f"{reasons}\n{end.error or ''}".strip())
 
 
 def error_text(failure: Mapping[str, Any]) -> str | None:

@@ -206,6 +206,13 @@ class RunFinished(AssignmentFact):
     cached_from: str | None = None
     #: True when the result was found on disk after the daemon had been down
     is_recovered: bool = False
+    #: foreign processes that computed on the device while it trained: {seconds, share, by}, of which `by` has
+    #: pid, name, seconds and memory_mib of each; None where none was seen
+    contaminated: Mapping[str, Any] | None = None
+    #: {share, by}: the share of its time in which the device had slowed itself down, and share by reason
+    throttled: Mapping[str, Any] | None = None
+    #: errors that the driver reported of the device while it trained, each once
+    xids: tuple[int, ...] = ()
 
     @property
     def has_failed(self) -> bool:
@@ -407,6 +414,16 @@ class GpuDirtied(DaemonFact):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuCleared(DaemonFact):
     device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XidReported(DaemonFact):
+    """The driver reported an error of a device."""
+
+    device: str
+    xid: int
+    #: that trained there, by attempt id
+    attempts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

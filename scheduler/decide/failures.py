@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scheduler.decide.facts import RunFinished
-from scheduler.decide.run_marks import RunMark
+from scheduler.decide.run_marks import RunMark, asks_for_repeat
 from scheduler.decide.task_state import Attempt, TaskState
 
 Then = Literal["end", "park"]
@@ -38,6 +38,8 @@ class Limits:
     reuse_results: bool = True
     #: one in so many of the baseline's is run anew and compared with what is stored; 0 for none
     baseline_check_every: int = 0
+    #: whether a run that shared its device with foreign processes is made once more
+    repeat_contaminated: bool = True
     #: between SIGTERM and SIGKILL
     grace_seconds: float = 10.0
 
@@ -128,6 +130,8 @@ def standing(task: TaskState, attempts: tuple[Attempt, ...], ever: int, limits: 
         return InFlight(attempt=attempts[-1])
     if last.status == "cancelled":
         return Again(attempt=ever + 1)
+    if limits.repeat_contaminated and asks_for_repeat([attempt.finished for attempt in attempts]):
+        return Again(attempt=ever + 1)
     if not last.has_failed:
         return Over(run=last)
     return _after_failure(task, attempts, last, ever, limits)
@@ -152,6 +156,8 @@ def _after_failure(
 
 def ends_for_good(task: TaskState, mark: RunMark, limits: Limits) -> bool | None:
     """Whether a run with that mark is over; None when something else follows from its failure first."""
+    if mark.asks_for_repeat and limits.repeat_contaminated:
+        return False
     if not mark.has_failed:
         return True
     outcome = _outcome(task, mark, mark.failures, limits)

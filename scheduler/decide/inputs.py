@@ -133,6 +133,8 @@ class WorkerEnded:
     kept_memory: str | None = None
     #: processes of its that the kernel had killed for want of memory, where it says
     oom_kills: int = 0
+    #: what the device saw of a run that was ended without a result, by the names of its record
+    seen: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +209,14 @@ class GateChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class XidSeen:
+    """The driver reports an error of a device. The same one may come a thousand times a second."""
+
+    device: str
+    xid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShutdownRequested:
     """SIGTERM or SIGINT: stop the run in progress, lose nothing, end."""
 
@@ -242,6 +252,7 @@ Input = (
     | RoundDamaged
     | ResultFetched
     | GateChanged
+    | XidSeen
     | ShutdownRequested
     | Recovered
 )

@@ -199,7 +199,7 @@ def _reference(task: TaskState, intended: facts.RunIntended) -> facts.RunFinishe
     for key in task.keys.get(BASELINE, ()):
         if key.stage != intended.stage:
             continue
-        ended = (attempt.finished for attempt in task.attempts[key])
+        ended = (attempt.finished for attempt in reversed(task.attempts[key]))
         run = next((run for run in ended if run is not None and run.status == "ok"), None)
         if run is not None and key.seed == intended.seed:
             return run

@@ -181,11 +181,14 @@ def shelf_of(run: facts.RunFinished, task: Task) -> Shelf:
 
 
 def may_be_reused(run: facts.RunFinished, task: Task) -> bool:
-    """Whether a run of `task` may stand in for an equal one: it is whole, or ended by a rule."""
+    """Whether a run of `task` may stand in for an equal one: it is whole, or ended by a rule, and had its
+    device to itself.
+    """
     is_whole = run.status == "ok" and run.value is not None and math.isfinite(run.value)
     was_stopped = run.status == "pruned" and run.stopped_by is not None
     is_known = bool(run.content_key) and task.identity.is_complete
-    return (is_whole or was_stopped) and is_known and run.cached_from is None
+    is_our_own = run.cached_from is None and run.contaminated is None
+    return (is_whole or was_stopped) and is_known and is_our_own
 
 
 def needs_scores(task: Task) -> bool:

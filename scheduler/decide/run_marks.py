@@ -30,6 +30,7 @@ class RunMark(NamedTuple):
     failures: int
     bsz: int | None
     is_cached: bool
+    asks_for_repeat: bool
 
     @property
     def has_failed(self) -> bool:
@@ -62,7 +63,21 @@ def _mark(protocol: str, last: facts.RunFinished, tried: list[facts.RunFinished 
         failures=failures if last.has_failed else 0,
         bsz=last.bsz,
         is_cached=last.cached_from is not None,
+        asks_for_repeat=asks_for_repeat(tried),
     )
+
+
+def asks_for_repeat(tried: Sequence[facts.RunFinished | None]) -> bool:
+    """Whether the last of the attempts at a run shared its device, and none before it that came to an end of
+    its own did: it is made once more, and what comes of that counts.
+    """
+    *before, last = ((end is not None and is_contaminated(end)) for end in tried)
+    return last and not any(before)
+
+
+def is_contaminated(end: facts.RunFinished) -> bool:
+    """Whether it came to an end of its own, and shared its device on the way."""
+    return end.contaminated is not None and end.status not in ("cancelled", "lost")
 
 
 def moved(
@@ -119,8 +134,10 @@ class Pace:
 
 
 def measured_seconds(end: facts.RunFinished | None) -> float | None:
-    """How long a run took that was trained here and not cut short; None where that is not known."""
+    """How long a run took that was trained here, alone, and not cut short; None where that is not known."""
     if end is None or end.status not in ("ok", "timed_out") or end.cached_from is not None:
+        return None
+    if end.contaminated is not None:
         return None
     seconds = end.wall_seconds if end.wall_seconds is not None else end.train_seconds
     return seconds if seconds is not None and math.isfinite(seconds) else None

@@ -62,6 +62,8 @@ class Worker:
     ended_for: str = ""
     #: evaluations heard, in order
     evaluations: tuple[inputs.RunEvaluated, ...] = ()
+    #: errors that its device reported while it trained, each once
+    xids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,8 @@ class Live:
     fetched: Mapping[str, inputs.ResultFetched] = field(default_factory=dict)
     #: (round, content key) of those that were gone or damaged
     spoiled: frozenset[tuple[str, str]] = frozenset()
+    #: (device, Xid) of every error that was told
+    told_xids: frozenset[tuple[str, int]] = frozenset()
     #: why the daemon is ending; None while it is not
     stopping: str | None = None
     #: what an earlier daemon left in flight has been settled; nothing is decided before

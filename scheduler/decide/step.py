@@ -41,7 +41,7 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
         elif isinstance(event, Reading):
             actions = after_reading(before, state, event, limits)
         else:
-            actions = after_input(state, event, limits)
+            actions = after_input(before, state, event, limits)
     if not any(isinstance(action, act.Record | act.Exit) for action in actions):
         actions += _due(state, limits)
     actions += _ahead(state, event, limits)
@@ -208,12 +208,27 @@ def _live_after_input(state: State, event: inputs.Input, limits: Limits) -> Stat
             if event.wait_reason is not None:
                 waits[event.source] = event.wait_reason
             return replace(state, live=replace(live, waits=waits))
+        case inputs.XidSeen():
+            return _with_xid(state, event)
         case inputs.DeadlinePassed(kind="backoff"):
             return replace(state, live=replace(live, backing_off=live.backing_off - {event.attempt_id}))
         case inputs.ShutdownRequested():
             return replace(state, live=replace(live, stopping=event.reason))
         case inputs.Recovered():
             return replace(state, live=replace(live, is_recovered=True))
+    return state
+
+
+def _with_xid(state: State, event: inputs.XidSeen) -> State:
+    """The runs that train on the device know of the error."""
+    told = state.live.told_xids | {(event.device, event.xid)}
+    state = replace(state, live=replace(state.live, told_xids=told))
+    for _, _, attempt in open_attempts(state):
+        worker = state.live.workers.get(attempt.id)
+        if worker is None or attempt.started is None or worker.device != event.device:
+            continue
+        if event.xid not in worker.xids:
+            state = _with_worker(state, replace(worker, xids=(*worker.xids, event.xid)))
     return state
 
 

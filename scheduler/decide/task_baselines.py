@@ -38,7 +38,8 @@ class TaskBaselines:
 
     def settled(self, run: facts.RunFinished) -> facts.LedgerFact | None:
         """What later rounds are to know of a baseline's run that is over; None when they know it already."""
-        is_sound = run.status == "ok" and run.value is not None and math.isfinite(run.value)
+        is_whole = run.status == "ok" and run.value is not None and math.isfinite(run.value)
+        is_sound = is_whole and run.contaminated is None
         if not is_sound or not self.task.task.identity.is_complete or self.state.baselines.is_settled(run):
             return None
         is_checking = self.limits.baseline_check_every > 0

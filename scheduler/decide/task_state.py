@@ -155,6 +155,7 @@ def observation(run: facts.RunFinished) -> Observation:
         failure_class=run.failure_class,
         stopped_by=run.stopped_by,
         is_reused=run.cached_from is not None,
+        is_contaminated=run.contaminated is not None,
     )
 
 

@@ -10,11 +10,12 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from scheduler.effects.gpu_errors import DriverErrors
 from scheduler.effects.gpu_sharing import GpuProcess, GpuReading
 from scheduler.rounds.errors import RoundhouseError, SettingsError
 from scheduler.rounds.identity import Device
@@ -33,6 +34,16 @@ COMPUTE_PROCESSES = (
     "nvmlDeviceGetComputeRunningProcesses_v2",
     "nvmlDeviceGetComputeRunningProcesses",
 )
+
+
+#: bits of what slows a device down although there is work: it is too hot, or its power supply says so
+SLOWDOWNS = {
+    0x08: "hardware slowdown",
+    0x20: "heat (by the driver)",
+    0x40: "heat (by the hardware)",
+    0x80: "power brake",
+}
+CLOCKS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 
 
 class GpuLostError(RoundhouseError):
@@ -66,6 +77,7 @@ class Gpu:
         self._handle = found.handle
         self._is_lost = False
         self._lock = threading.Lock()
+        self._errors = DriverErrors(nvml)
 
     @classmethod
     def open(cls, choice: str, threads: int) -> Gpu | None:
@@ -121,6 +133,10 @@ class Gpu:
             raise self._lost("it answers no question at all")
         return reading
 
+    def wait_for_xid(self, seconds: float) -> int | None:
+        """The next error that the driver reports of the device, in that time or less; None for none."""
+        return self._errors.wait(lambda: None if self._is_lost else self._handle, seconds)
+
     def _reading(self) -> GpuReading:
         memory = self._ask("nvmlDeviceGetMemoryInfo")
         utilisation = self._ask("nvmlDeviceGetUtilizationRates")
@@ -136,14 +152,16 @@ class Gpu:
             power_watt=None if power is None else power / 1000,
             energy_joule=None if energy is None else energy / 1000,
             processes=self._processes(),
+            slowdowns=self._slowdowns(),
         )
 
+    def _slowdowns(self) -> tuple[str, ...] | None:
+        bits = self._ask_first(CLOCKS)
+        return None if bits is None else tuple(words for bit, words in SLOWDOWNS.items() if bits & bit)
+
     def _processes(self) -> tuple[GpuProcess, ...] | None:
-        for question in COMPUTE_PROCESSES:
-            listed = self._ask(question)
-            if listed is not None:
-                break
-        else:
+        listed = self._ask_first(COMPUTE_PROCESSES)
+        if listed is None:
             return None
         # A process may be listed once per instance of a divided GPU.
         memory_by_pid: dict[int, float | None] = {}
@@ -167,6 +185,11 @@ class Gpu:
         # The name is chosen by whoever started it, and ends up on a terminal.
         return "".join(filter(str.isprintable, program))[:60] or "a process of another user or container"
 
+    def _ask_first(self, questions: Sequence[str]) -> Any | None:
+        """The answer to the newest name of a question that is known; the names change over the years."""
+        answers = (self._ask(question) for question in questions)
+        return next((answer for answer in answers if answer is not None), None)
+
     def _ask(self, question: str, *arguments: Any) -> Any | None:
         """The device's answer; None for a question that it, its driver or this pynvml does not know."""
         try:
@@ -185,6 +208,7 @@ class Gpu:
     def _reopen(self) -> None:
         """After a reset the old handle is worth nothing; a device that came back has the same uuid."""
         nvml = self._nvml
+        self._errors.hang_up()
         _tolerant(nvml, "nvmlShutdown")
         try:
             nvml.nvmlInit()

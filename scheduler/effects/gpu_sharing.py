@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 #: a desktop's own use of GPU memory moves by this much without anything being wrong
 MEMORY_SLACK_MIB = 256.0
+#: how long a process is known to be ours without being looked for again
+REMEMBERED_SECONDS = 10.0
 #: processes that `wait_reason` names before it only counts them
 NAMED_PROCESSES = 3
 
@@ -35,11 +39,42 @@ class GpuReading:
     energy_joule: float | None
     #: compute processes only: a desktop that merely draws is not among them
     processes: tuple[GpuProcess, ...] | None
+    #: why it runs slower than it could, in words: heat, or power that does not suffice
+    slowdowns: tuple[str, ...] | None = None
 
 
-def foreign(own_pids: set[int], reading: GpuReading) -> tuple[GpuProcess, ...]:
+def foreign(own_pids: Collection[int], reading: GpuReading) -> tuple[GpuProcess, ...]:
     """The compute processes that are none of ours, as far as the driver tells."""
     return tuple(process for process in reading.processes or () if process.pid not in own_pids)
+
+
+class Ownership:
+    """Which processes on the device are ours? Also those that have just gone: a driver lists them a little
+    longer, and nobody is to wait for them as for a stranger. Safe in threads.
+    """
+
+    def __init__(self, own_pids: Callable[[], set[int]]) -> None:
+        self._own_pids = own_pids
+        #: by pid, when it was last known to be one of ours
+        self._known: dict[int, float] = {}
+        self._lock = threading.Lock()
+
+    def foreign(self, reading: GpuReading) -> tuple[GpuProcess, ...]:
+        """The compute processes that are none of ours. Looks for ours only where one is not known yet."""
+        with self._lock:
+            self._forget(reading.time)
+            if foreign(self._known, reading):
+                self._known.update(dict.fromkeys(self._own_pids(), reading.time))
+            return foreign(self._known, reading)
+
+    def without_gone(self, reading: GpuReading) -> GpuReading:
+        """The reading without what processes of ours hold that have gone."""
+        strangers, own = self.foreign(reading), self._own_pids()
+        listed = (each for each in reading.processes or () if each.pid in own or each in strangers)
+        return replace(reading, processes=None if reading.processes is None else tuple(listed))
+
+    def _forget(self, now: float) -> None:
+        self._known = {pid: at for pid, at in self._known.items() if now - at < REMEMBERED_SECONDS}
 
 
 def idle_memory_mib(reading: GpuReading) -> float:
@@ -57,9 +92,7 @@ def wait_reason(
     the idle figure is unknown.
     """
     if foreign:
-        named = ", ".join(map(_described, foreign[:NAMED_PROCESSES]))
-        if len(foreign) > NAMED_PROCESSES:
-            named += f" and {len(foreign) - NAMED_PROCESSES} more"
+        named = named_processes(foreign)
         if len(foreign) == 1:
             return f"GPU busy: {named} is not ours; waiting for it to end"
         return f"GPU busy: {named} are not ours; waiting for them to end"
@@ -71,6 +104,13 @@ def wait_reason(
         f"GPU memory: {reading.memory_used_mib:.0f} MiB are in use where {idle_memory_mib:.0f} MiB are "
         "normal, by no process that can be seen; waiting for it to be freed"
     )
+
+
+def named_processes(processes: Sequence[GpuProcess]) -> str:
+    """`python (pid 4123, 2310 MiB)`; the first few of many."""
+    named = ", ".join(map(_described, processes[:NAMED_PROCESSES]))
+    more = len(processes) - NAMED_PROCESSES
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def kept_memory(reading: GpuReading, idle_memory_mib: float | None) -> str | None:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from scheduler.decide.inputs import GateChanged, WorkerEnded
+from scheduler.decide.inputs import GateChanged, WorkerEnded, XidSeen
 from scheduler.effects.gpu import Gpu, GpuLostError
 from scheduler.effects.gpu_sharing import (
+    GpuProcess,
     GpuReading,
-    foreign,
+    Ownership,
     free_memory_mib,
     idle_memory_mib,
     kept_memory,
+    named_processes,
     wait_reason,
 )
-from scheduler.effects.meter import Meter
+from scheduler.effects.meter import Meter, Usage
 
 PERIOD_SECONDS = 2.0
 #: how long a device may take to give back the memory of a process that is gone
 SETTLE_SECONDS = 10.0
+#: between errors that are told: a broken program may cause them by the thousand
+ERROR_PAUSE_SECONDS = 0.1
 
 
 class GpuWatch:
@@ -32,7 +37,8 @@ class GpuWatch:
         self._gpu = gpu
         self._post = post
         self._own_pids = own_pids
-        self._meter = Meter(gpu.read)
+        self._ownership = Ownership(own_pids)
+        self._meter = Meter(gpu.read, strangers_on=self._ownership.foreign)
         #: who or what forbade a start when it was posted last; None before the first look
         self._posted: frozenset[int | str] | None = None
         self._stopped = threading.Event()
@@ -41,12 +47,19 @@ class GpuWatch:
         #: attempts that have ended and whose memory has not come back yet
         self._leaving: set[str] = set()
         self._leaving_lock = threading.Lock()
+        #: it was told that something was left on the device: whatever was posted, its end has to be told
+        self._is_dirty = False
+        #: processes of ours that could not be killed
+        self._survivors: frozenset[int] = frozenset()
         self.latest: GpuReading | None = None
+        #: on the latest reading, those that are none of ours
+        self.strangers: tuple[GpuProcess, ...] = ()
 
     def start(self) -> None:
         """Read once, so that the first run waits for a foreign process too, then go on in a thread."""
         self.look()
         threading.Thread(target=self._watch, name="gpu-watch", daemon=True).start()
+        threading.Thread(target=self._hear_errors, name="gpu-errors", daemon=True).start()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -56,13 +69,11 @@ class GpuWatch:
             is_shared = bool(self._leaving)
             self._meter.start(attempt_id, idle_memory_mib=self._idle_mib or 0.0, is_shared=is_shared)
 
-    def run_ended(self, attempt_id: str) -> dict[str, float]:
-        """What the device itself saw of the run: peak_memory_mib and energy_joule, where it can tell."""
+    def run_ended(self, attempt_id: str) -> dict[str, Any]:
+        """What the device itself saw of the run, by the names of its record, where it can tell."""
         with self._leaving_lock:
             self._leaving.add(attempt_id)
-        usage = self._meter.stop(attempt_id)
-        fields = {"peak_memory_mib": usage.peak_memory_mib, "energy_joule": usage.energy_joule}
-        return {name: value for name, value in fields.items() if value is not None}
+        return _seen(self._meter.stop(attempt_id))
 
     def run_continues(self, attempt_id: str) -> None:
         """The process of a run that has ended goes on to another: what it holds is that one's."""
@@ -74,7 +85,7 @@ class GpuWatch:
         reading = self.latest
         return None if reading is None else free_memory_mib(reading)
 
-    def fields(self) -> dict[str, float | None] | None:
+    def fields(self) -> dict[str, Any] | None:
         """The latest reading, for `status`; None before the first."""
         reading = self.latest
         if reading is None:
@@ -84,7 +95,17 @@ class GpuWatch:
             "memory_total_mib": reading.memory_total_mib,
             "utilisation_percent": reading.utilisation_percent,
             "temperature_celsius": reading.temperature_celsius,
+            "slowdowns": list(reading.slowdowns or ()),
+            "strangers": named_processes(self.strangers),
         }
+
+    def was_left_dirty(self, survivors: Iterable[int] = ()) -> None:
+        """The device was told to be dirty: it is clean again once a look finds nothing left on it, and the
+        `survivors`, which could not be killed, are gone.
+        """
+        with self._leaving_lock:
+            self._survivors |= frozenset(survivors)
+            self._is_dirty = True
 
     def settle(self, ended: WorkerEnded, post: Callable[[WorkerEnded], None]) -> None:
         """Post `ended` once the device has its memory back, or with what it kept."""
@@ -97,8 +118,10 @@ class GpuWatch:
     def look(self) -> None:
         """Post when other processes, or another kind of reason, stand in the way than before."""
         reason, causes = self._hindrance()
-        if causes != self._posted:
+        is_clean_again = self._is_dirty and not causes
+        if causes != self._posted or is_clean_again:
             self._posted = causes
+            self._is_dirty = self._is_dirty and not is_clean_again
             self._post(GateChanged(source="gpu", wait_reason=reason))
 
     def _hindrance(self) -> tuple[str | None, frozenset[int | str]]:
@@ -108,18 +131,36 @@ class GpuWatch:
         except GpuLostError as error:
             return str(error), frozenset({"lost"})
         self.latest = reading
-        own = self._own_pids()
-        others = foreign(own, reading)
-        if self._idle_mib is None and not reading.processes:
-            self._idle_mib = idle_memory_mib(reading)
+        self.strangers = self._ownership.foreign(reading)
+        if not reading.processes:
+            idle_mib = idle_memory_mib(reading)
+            # A reading at the start may have caught what somebody else was about to give back.
+            self._idle_mib = idle_mib if self._idle_mib is None else min(self._idle_mib, idle_mib)
         # While a run of ours is on the device, memory that nobody seems to hold is its own.
-        reason = wait_reason(reading, others, None if own else self._idle_mib)
-        if reason is None:
-            return None, frozenset()
-        return reason, frozenset(process.pid for process in others) or frozenset({"memory"})
+        reason = wait_reason(reading, self.strangers, None if self._own_pids() else self._idle_mib)
+        if self.strangers:
+            return reason, frozenset(process.pid for process in self.strangers)
+        if reason is None and self._is_dirty:
+            reason = self._left_behind(reading)
+        return reason, frozenset() if reason is None else frozenset({"memory"})
+
+    def _left_behind(self, reading: GpuReading) -> str | None:
+        """What still makes the device dirty."""
+        with self._leaving_lock:
+            self._survivors = frozenset(pid for pid in self._survivors if Path(f"/proc/{pid}").exists())
+        if self._survivors:
+            return f"processes {', '.join(map(str, sorted(self._survivors)))} of ours cannot be killed"
+        return kept_memory(self._ownership.without_gone(reading), self._idle_mib)
+
+    def _hear_errors(self) -> None:
+        while not self._stopped.is_set():
+            xid = self._gpu.wait_for_xid(PERIOD_SECONDS)
+            if xid is not None:
+                self._post(XidSeen(device=self._gpu.device.id, xid=xid))
+                self._stopped.wait(ERROR_PAUSE_SECONDS)
 
     def _settle(self, ended: WorkerEnded, post: Callable[[WorkerEnded], None]) -> None:
-        self._meter.stop(ended.attempt_id)  # where the worker was killed, nobody else has
+        seen = _seen(self._meter.stop(ended.attempt_id))  # where the worker was killed, nobody else has
         deadline = time.monotonic() + SETTLE_SECONDS
         reason = self._kept()
         while reason is not None and time.monotonic() < deadline:
@@ -129,7 +170,10 @@ class GpuWatch:
             self._leaving.discard(ended.attempt_id)
             if not self._leaving:
                 self._meter.unshare()
-        post(ended if reason is None else replace(ended, kept_memory=reason))
+        post(replace(ended, kept_memory=reason, seen=seen))
+        if reason is not None or ended.survivors:
+            # Not before: its end would else be told before its beginning.
+            self.was_left_dirty(ended.survivors)
 
     def _kept(self) -> str | None:
         """What the device still holds of ours; memory of other processes is theirs to give back."""
@@ -137,4 +181,16 @@ class GpuWatch:
             reading = self._gpu.read()
         except GpuLostError as error:
             return str(error)
-        return None if foreign(self._own_pids(), reading) else kept_memory(reading, self._idle_mib)
+        if self._ownership.foreign(reading):
+            return None
+        return kept_memory(self._ownership.without_gone(reading), self._idle_mib)
+
+
+def _seen(usage: Usage) -> dict[str, Any]:
+    fields = {
+        "peak_memory_mib": usage.peak_memory_mib,
+        "energy_joule": usage.energy_joule,
+        "contaminated": usage.contaminated,
+        "throttled": usage.throttled,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -145,4 +145,4 @@ def _run_in(line: bytes) -> RunFinished | None:
 
 def _is_origin(run: RunFinished, wanted: FetchResult) -> bool:
     is_it = run.content_key == wanted.content_key and run.cached_from is None
-    return is_it and run.status == wanted.status
+    return is_it and run.status == wanted.status and run.contaminated is None

@@ -12,7 +12,9 @@ from policies.evidence import Objective
 from scheduler.decide import facts
 from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.state import State
+from scheduler.decide.xids import words_of
 from scheduler.report import numbers
+from scheduler.report.device_notes import happenings
 from scheduler.report.printable import first_line, one_line
 from scheduler.report.prospects import warnings
 from scheduler.rounds.round import Round
@@ -32,7 +34,10 @@ def line_for(fact: facts.Fact, before: State) -> str | None:
 
 
 def warning_lines(fact: facts.Fact) -> tuple[str, ...]:
-    """What a person should know of an accepted round before it runs, a line each."""
+    """What a person should know of an accepted round before it runs, or of a run's device, a line each."""
+    if isinstance(fact, facts.RunFinished) and fact.cached_from is None:
+        run = f"task={fact.task} stage={fact.stage} cfg={fact.config} seed={fact.seed}"
+        return tuple(f"WARN {run} {told} round={fact.round}" for told in happenings(fact))
     if not isinstance(fact, facts.RoundAccepted):
         return ()
     found = warnings(Round.from_json(fact.spec))
@@ -100,6 +105,9 @@ def _daemon(fact: facts.DaemonFact) -> str | None:
             return f"GPU device={fact.device} dirty: {one_line(fact.reason)}"
         case facts.GpuCleared():
             return f"GPU device={fact.device} clean again"
+        case facts.XidReported():
+            during = f" during {', '.join(fact.attempts)}" if fact.attempts else ""
+            return f"GPU device={fact.device} reports {words_of(fact.xid)}{during}"
     return None
 
 
@@ -265,6 +273,8 @@ def _finished(fact: facts.RunFinished, before: State) -> str | None:
         fields.append(f"stopped_by={fact.stopped_by}")
     if fact.is_recovered:
         fields.append("(recovered: it had finished while the daemon was down)")
+    if fact.contaminated is not None:
+        fields.append(f"contaminated={100 * fact.contaminated['share']:.0f}%")
     return " ".join([word, *fields, f"round={fact.round}"])
 
 

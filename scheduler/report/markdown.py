@@ -69,6 +69,8 @@ def _task(task: TaskReading) -> Iterator[str]:
     yield from _looks(task)
     if task.undecided:
         yield from (f"Not decided: {', '.join(_cell(name) for name in task.undecided)}", "")
+    if task.device_notes:
+        yield from ("### Device", "", *(f"- {_cell(note)}" for note in task.device_notes), "")
     yield from _failures(task)
     yield from _verdicts(task)
     for box in task.unmatched:

@@ -15,6 +15,7 @@ from scheduler.decide import facts
 from scheduler.decide.failures import RULES
 from scheduler.decide.state import RoundState
 from scheduler.decide.task_state import TaskState
+from scheduler.report.device_notes import notes_of
 from scheduler.report.printable import first_line
 from scheduler.report.runs import Totals, failed_runs, runs_at, totals
 from scheduler.report.stops import Stops, stops_of
@@ -70,6 +71,8 @@ class TaskReading:
     confirmed: Mapping[str, tuple[VariantReading, ...]]
     undecided: tuple[str, ...]
     failures: tuple[FailureReading, ...]
+    #: what happened on the device while runs trained
+    device_notes: tuple[str, ...]
     unmatched: tuple[UnmatchedBox, ...]
 
     @property
@@ -126,6 +129,7 @@ def read_task(task: TaskState) -> TaskReading:
         confirmed={stage: _variants(task, stage, facts.VariantFact) for stage in later},
         undecided=tuple(v.name for v in task.task.variants if not task.decisions.get(v.name)),
         failures=tuple(_failures(task)),
+        device_notes=notes_of(task),
         unmatched=tuple(unmatched_boxes(task)),
     )
 

@@ -107,10 +107,10 @@ def _judged(task: TaskState, run: RunFinished, paths: RoundPaths) -> JudgedRun:
         metrics=metrics,
         curve=_curve(run, objective.metric, paths),
         counts={**counts_in(metrics), **_correct(run, paths)},
-        wall_seconds=run.wall_seconds,
+        wall_seconds=run.wall_seconds if run.contaminated is None else None,
         parameters=task.task.variant(run.config).config,
-        # what came from the cache was paid for before
-        cost=finite_metrics(spent) if run.cached_from is None else {},
+        # what came from the cache was paid for before; what shared its device took longer than it should
+        cost=finite_metrics(spent) if run.cached_from is None and run.contaminated is None else {},
         origin=f"runs/{run.run_dir}",
     )
 

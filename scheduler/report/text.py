@@ -67,6 +67,7 @@ def _task(task: TaskReading) -> Iterator[str]:
     yield from _looks(task)
     if task.undecided:
         yield f"  not decided: {', '.join(task.undecided)}"
+    yield from _device(task)
     if task.failures:
         yield "  failed:"
         for failure in task.failures:
@@ -77,6 +78,13 @@ def _task(task: TaskReading) -> Iterator[str]:
             yield from _verdict(task.objective, config, verdict)
     for box in task.unmatched:
         yield from _unmatched(task.objective, box)
+
+
+def _device(task: TaskReading) -> Iterator[str]:
+    if task.device_notes:
+        yield "  device:"
+    for note in task.device_notes:
+        yield from textwrap.wrap(f"    {note}", WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False)
 
 
 def _looks(task: TaskReading) -> Iterator[str]:

@@ -80,6 +80,8 @@ class Settings:
     reuse_results: bool = True
     #: one in so many reused runs of baselines is run anew and compared with what is stored; 0 for none
     baseline_check_every: int = 0
+    #: whether a run that shared its GPU with foreign processes is made once more
+    repeat_contaminated: bool = True
     #: a run that is still preparing (imports, data, model) after this long is ended as hung
     prepare_timeout_seconds: float = 3600.0
     #: where a person who is away is told of what happens, and of what; the table [notify]
@@ -247,6 +249,7 @@ _RULES: Rules = {
     "reuse_baselines": _flag,
     "reuse_results": _flag,
     "baseline_check_every": _whole(0, 1_000_000),
+    "repeat_contaminated": _flag,
     "prepare_timeout_seconds": _number(5.0, MAX_SECONDS),
     "log_max_mib": _number(0.0, 1e6),
     "log_files_kept": _whole(0, 100),

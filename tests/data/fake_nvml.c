@@ -1,6 +1,7 @@
 /* A machine's GPUs for tests: libnvidia-ml.so.1 as far as Roundhouse asks it, with the layouts of nvml.h.
  *
- * The file named by FAKE_NVML_STATE is read anew at every question; fields are separated by tabs:
+ * The file named by FAKE_NVML_STATE is read anew at every question, so that a test plays what happens to a
+ * machine by replacing it; fields are separated by tabs:
  *
  *   driver   560.35.03
  *   device   0  GPU-1111  NVIDIA GeForce RTX 4090
@@ -9,15 +10,21 @@
  *   set      0  temperature   61              (degrees Celsius)
  *   set      0  power         180000          (milliwatt)
  *   set      0  energy        5000000         (millijoule)
+ *   set      0  clocks_event_reasons     64    (bits; clocks_throttle_reasons of an older driver)
+ *   set      0  ecc_uncorrected          0     (errors since the driver was loaded)
+ *   set      0  events        8               (bits of the events that can be waited for)
+ *   xid      0  79                            (an error; those that are there before a wait begins are past)
  *   process  0  4123  2422210560  /usr/bin/python3     (pid, bytes or "-", program)
  *   error    init  9            every nvmlInit returns this code
  *   error    0     15           every question about device 0 returns this code
  *
- * A figure that is not set is "not supported" (3).
+ * A wait for events ends with the first error that is new to it, or with the error of its device. A figure that
+ * is not set is "not supported" (3).
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SUCCESS 0
 #define UNINITIALIZED 1
@@ -26,6 +33,9 @@
 #define NOT_FOUND 6
 #define INSUFFICIENT_SIZE 7
 #define DRIVER_NOT_LOADED 9
+#define TIMEOUT 10
+#define XID_EVENT 8ULL
+#define POLL_MILLISECONDS 5
 #define UNAVAILABLE 0xffffffffffffffffULL
 
 typedef int nvmlReturn_t;
@@ -37,6 +47,13 @@ typedef struct {
     unsigned long long usedGpuMemory;
     unsigned int gpuInstanceId, computeInstanceId;
 } nvmlProcessInfo_t;
+
+typedef struct {
+    nvmlDevice_t device;
+    unsigned long long eventType, eventData;
+    unsigned int gpuInstanceId, computeInstanceId;
+} nvmlEventData_t;
+typedef struct eventSet { nvmlDevice_t device; int seen; } *nvmlEventSet_t;
 
 static int users = 0;
 
@@ -214,4 +231,59 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsign
     }
     *count = listed;
     return listed > room || (listed && !processes) ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+static nvmlReturn_t reasons(nvmlDevice_t device, const char *name, unsigned long long *bits) {
+    *bits = 0;
+    return figure(device, name, bits);
+}
+
+nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *bits) {
+    return reasons(device, "clocks_event_reasons", bits);
+}
+
+nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *bits) {
+    return reasons(device, "clocks_throttle_reasons", bits);
+}
+
+nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, int type, int since, unsigned long long *count) {
+    return type == 1 && since == 0 ? figure(device, "ecc_uncorrected", count) : NOT_SUPPORTED;
+}
+
+nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set) {
+    if (!users) return UNINITIALIZED;
+    *set = calloc(1, sizeof **set);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set) {
+    free(set);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types, nvmlEventSet_t set) {
+    unsigned long long supported;
+    char key[96], rest[512];
+    nvmlReturn_t code = figure(device, "events", &supported);
+    if (code) return code;
+    if (types & ~supported) return NOT_SUPPORTED;
+    set->device = device;
+    for (key_of(device, key); find("xid", key, set->seen, rest, sizeof rest); set->seen++) { }
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *event, unsigned int milliseconds) {
+    const struct timespec pause = {0, POLL_MILLISECONDS * 1000000L};
+    char key[96], rest[512];
+    for (unsigned int waited = 0; waited <= milliseconds; waited += POLL_MILLISECONDS) {
+        nvmlReturn_t code = check(set->device, key);
+        if (code) return code;
+        if (find("xid", key, set->seen, rest, sizeof rest)) {
+            set->seen++;
+            *event = (nvmlEventData_t){set->device, XID_EVENT, strtoull(rest, NULL, 10), ~0U, ~0U};
+            return SUCCESS;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return TIMEOUT;
 }

@@ -241,6 +241,7 @@ class World:
             for end in ends
             if (end.round, end.content_key, end.status) == (wanted.round, wanted.content_key, wanted.status)
             and end.cached_from is None
+            and end.contaminated is None
         )
         if wanted.round in self.damaged:
             run = None

@@ -173,6 +173,7 @@ def test_one_gpu_is_named_and_read(machine: Machine) -> None:
         "power_watt": 180.5,
         "energy_joule": 5000.5,
         "processes": [],
+        "slowdowns": None,
     }
 
 
@@ -291,6 +292,66 @@ def test_a_run_is_metered_by_the_counter_of_the_device(machine: Machine) -> None
     assert usage["peak_memory_mib"] == 2580.0
     assert usage["busy_share"] == pytest.approx(0.37)
     assert usage["error"] is None
+
+
+@pytest.mark.parametrize("question", ["clocks_event_reasons", "clocks_throttle_reasons"])
+@pytest.mark.parametrize(
+    ("bits", "expected"),
+    [
+        (0x0, []),
+        (0x4, []),  # the power limit: every card under load is at it
+        (0x40, ["heat (by the hardware)"]),
+        (0xA8, ["hardware slowdown", "heat (by the driver)", "power brake"]),
+    ],
+)
+def test_what_slows_the_gpu_down_is_known_from_old_drivers_too(
+    machine: Machine, question: str, bits: int, expected: list[str]
+) -> None:
+    machine.has(*ONE_GPU, *FIGURES, f"set\t0\t{question}\t{bits}").boot().open()
+    assert machine.read()["slowdowns"] == expected
+
+
+WAIT = "next((x for x in iter(lambda: gpu.wait_for_xid(0.2), 0) if x is not None), None)"
+
+
+def test_an_error_is_heard_as_it_comes_and_once(machine: Machine) -> None:
+    past, events = "xid\t0\t31", "set\t0\tevents\t8"
+    machine.has(*ONE_GPU, *FIGURES, events, past).boot().open()
+    assert machine.value("gpu.wait_for_xid(0.05)") is None
+    machine.has(*ONE_GPU, *FIGURES, events, past, "xid\t0\t79", "xid\t0\t13")
+    assert [machine.value(WAIT), machine.value(WAIT)] == [79, 13]
+    assert machine.value("gpu.wait_for_xid(0.05)") is None
+
+
+def test_without_events_an_uncorrectable_error_is_counted(machine: Machine) -> None:
+    def has(errors: int) -> None:
+        machine.has(*ONE_GPU, *FIGURES, f"set\t0\tecc_uncorrected\t{errors}")
+
+    has(7)
+    machine.boot().open()
+    assert machine.value("[gpu.wait_for_xid(0.01) for _ in range(3)]") == [None] * 3
+    has(8)
+    assert machine.value(WAIT) == 48
+    assert machine.value("gpu.wait_for_xid(0.01)") is None
+
+
+def test_a_device_that_tells_no_errors_at_all_is_asked_in_vain(machine: Machine) -> None:
+    machine.has(*ONE_GPU, *FIGURES).boot().open()
+    assert machine.value("[gpu.wait_for_xid(0.01) for _ in range(3)]") == [None] * 3
+
+
+def test_errors_are_heard_again_after_a_reset(machine: Machine) -> None:
+    events = "set\t0\tevents\t8"
+    machine.has(*ONE_GPU, *FIGURES, events).boot().open()
+    assert machine.value("gpu.wait_for_xid(0.05)") is None
+    machine.has(*ONE_GPU, *FIGURES, events, f"error\t0\t{NVML_GPU_IS_LOST}")
+    assert machine.answer("gpu.read()")["error"] == "GpuLostError"
+    assert machine.value("gpu.wait_for_xid(0.05)") is None
+    machine.has(*ONE_GPU, *FIGURES, events)
+    assert machine.read()["memory_used_mib"] == 420.0
+    assert machine.value("gpu.wait_for_xid(0.05)") is None
+    machine.has(*ONE_GPU, *FIGURES, events, "xid\t0\t119")
+    assert machine.value(WAIT) == 119
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,14 @@ TASK = TaskRuns(
 )
 
 
+def test_a_run_that_shared_its_device_teaches_nothing() -> None:
+    shared = replace(TASK.variants["b"][0], is_contaminated=True)
+    lesson = lesson_of(replace(TASK, variants={**TASK.variants, "b": (shared,)}), PLAN)
+    assert len(lesson.readings) == 1
+    fresh = tuple(replace(run, is_contaminated=run.slot == 1) for run in TASK.baseline)
+    assert lesson_of(replace(TASK, baseline=fresh), PLAN).medium.df == 2
+
+
 def test_a_lesson_is_learnt_from_fresh_seeds_and_every_variant() -> None:
     lesson = lesson_of(TASK, PLAN)
     both = spread_of([{1: 52.0, 2: 54.0, 3: 50.0}, {1: 53.0, 2: 54.0}])

@@ -48,6 +48,10 @@ BY_NAME: dict[str, Any] = {
     "warnings": ("the seed changes nothing",),
     "expected": (0.25, 0.75),
     "stored": {"p": {"7": 0.5}},
+    "contaminated": {"seconds": 2.5, "share": 0.5, "by": [{"pid": 7, "name": "python", "memory_mib": None}]},
+    "throttled": {"share": 0.25, "by": {"power brake": 0.25}},
+    "xids": (31, 79),
+    "attempts": ("night/sums.quick.good.s0.a1",),
 }
 BY_TYPE: dict[Any, Any] = {str: "text", int: 7, float: 0.5, bool: True}
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scheduler.effects.gpu import cpu_device
-from scheduler.effects.gpu_sharing import GpuProcess, GpuReading, foreign, idle_memory_mib, wait_reason
+from scheduler.effects.gpu_sharing import (
+    REMEMBERED_SECONDS,
+    GpuProcess,
+    GpuReading,
+    Ownership,
+    foreign,
+    idle_memory_mib,
+    wait_reason,
+)
 
 
 def process(pid: int, memory_mib: float | None = 100.0) -> GpuProcess:
@@ -28,6 +38,57 @@ def reading(used_mib: float | None, *processes: GpuProcess) -> GpuReading:
 def test_only_pids_that_are_not_ours_are_foreign() -> None:
     ours, theirs = process(1), process(2)
     assert foreign({1, 7}, reading(0.0, ours, theirs)) == (theirs,)
+
+
+class Ours:
+    """The processes of ours, and how often they were looked for."""
+
+    def __init__(self, *pids: int) -> None:
+        self.pids = set(pids)
+        self.looks = 0
+
+    def look(self) -> set[int]:
+        self.looks += 1
+        return set(self.pids)
+
+
+def at(time: float, *processes: GpuProcess) -> GpuReading:
+    return replace(reading(0.0, *processes), time=time)
+
+
+def test_ours_are_not_looked_for_at_every_reading() -> None:
+    ours = Ours(1)
+    ownership = Ownership(ours.look)
+    for second in range(9):
+        assert ownership.foreign(at(second, process(1))) == ()
+    assert ours.looks == 1
+
+
+def test_a_process_of_ours_that_has_just_gone_is_no_stranger() -> None:
+    ours = Ours(1)
+    ownership = Ownership(ours.look)
+    ownership.foreign(at(0.0, process(1)))
+    ours.pids = set()
+    assert ownership.foreign(at(1.0, process(1))) == ()
+    assert ownership.without_gone(at(1.0, process(1))).processes == ()
+
+
+def test_a_pid_of_ours_may_be_a_strangers_later() -> None:
+    ours = Ours(1)
+    ownership = Ownership(ours.look)
+    ownership.foreign(at(0.0, process(1)))
+    ours.pids = set()
+    later = at(REMEMBERED_SECONDS, process(1))
+    assert ownership.foreign(later) == (process(1),)
+    assert ownership.without_gone(later) == later
+
+
+def test_a_child_that_was_born_meanwhile_is_ours() -> None:
+    ours = Ours(1)
+    ownership = Ownership(ours.look)
+    ownership.foreign(at(0.0, process(1)))
+    ours.pids = {1, 2}
+    assert ownership.foreign(at(1.0, process(1), process(2), process(3))) == (process(3),)
 
 
 def test_memory_of_compute_processes_is_not_idle_memory() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import queue
+import subprocess
 import threading
 from typing import Any
 
 import pytest
+from real_home import wait_until
 
 from scheduler.decide.inputs import GateChanged, WorkerEnded
 from scheduler.effects import gpu_watch
@@ -54,6 +56,10 @@ class Watched:
         before = len(self.posted)
         self.watch.look()
         return self.posted[before:]
+
+    def until_dirty(self) -> list[GateChanged]:
+        """What the first look that knows of the dirt posts."""
+        return wait_until(lambda: self.watch._is_dirty and self.look())
 
 
 @pytest.fixture
@@ -118,6 +124,75 @@ def test_a_device_that_keeps_memory_says_so(watched: Watched, monkeypatch: pytes
     watched.look()
     watched.gpu.memory_mib = 9000.0
     assert "9000 MiB" in str(settled(watched).kept_memory)
+
+
+def test_memory_that_came_back_before_anybody_looked_is_told_too(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_watch, "SETTLE_SECONDS", 0.2)
+    watched.look()
+    watched.own = {77}  # a run computes by now, so that a look alone sees nothing strange
+    watched.gpu.processes = (process(77, 8000.0),)
+    watched.gpu.memory_mib = 12000.0
+    assert settled(watched).kept_memory is not None
+    [told] = watched.until_dirty()
+    assert "4000 MiB" in str(told.wait_reason)
+    watched.gpu.memory_mib = 8000.0 + IDLE_MIB
+    assert watched.look() == [GateChanged(source="gpu", wait_reason=None)]
+    assert watched.look() == []
+
+
+def test_the_device_is_clean_again_at_the_first_look_after_it_was_called_dirty(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_watch, "SETTLE_SECONDS", 0.2)
+    watched.look()
+    watched.gpu.memory_mib = 9000.0
+    assert settled(watched).kept_memory is not None
+    watched.gpu.memory_mib = IDLE_MIB
+    assert watched.until_dirty() == [GateChanged(source="gpu", wait_reason=None)]
+
+
+def test_a_process_that_cannot_be_killed_keeps_the_device_dirty_until_it_has_gone(watched: Watched) -> None:
+    watched.look()
+    child = subprocess.Popen(["sleep", "60"])
+    posted: queue.SimpleQueue[WorkerEnded] = queue.SimpleQueue()
+    ended = WorkerEnded(attempt_id="a", returncode=-9, survivors=(child.pid,))
+    watched.watch.settle(ended, posted.put)
+    posted.get(timeout=10)
+    [told] = watched.until_dirty()
+    assert str(child.pid) in str(told.wait_reason)
+    child.kill()
+    child.wait()
+    assert watched.look() == [GateChanged(source="gpu", wait_reason=None)]
+
+
+def test_memory_of_ours_that_is_still_listed_after_its_process_is_not_back(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_watch, "SETTLE_SECONDS", 0.2)
+    watched.look()
+    watched.own = {77}
+    watched.gpu.processes, watched.gpu.memory_mib = (process(77, 8000.0),), 8300.0
+    watched.look()
+    watched.own = set()
+    assert "8300 MiB" in str(settled(watched).kept_memory)
+
+
+def test_a_run_that_was_killed_is_told_of_all_the_same(watched: Watched) -> None:
+    watched.look()
+    watched.watch.run_began("a")
+    assert settled(watched).seen["peak_memory_mib"] == 0.0
+
+
+def test_what_others_gave_back_lowers_what_is_normal(watched: Watched) -> None:
+    watched.gpu.memory_mib = 2000.0
+    watched.look()
+    watched.gpu.memory_mib = IDLE_MIB
+    watched.look()
+    watched.gpu.memory_mib = 1900.0
+    [told] = watched.look()
+    assert "1900 MiB are in use where 300 MiB are normal" in str(told.wait_reason)
 
 
 def test_memory_of_a_foreign_process_is_not_held_against_our_run(watched: Watched) -> None:

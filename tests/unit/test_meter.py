@@ -9,8 +9,8 @@ import time
 import pytest
 
 from scheduler.effects.gpu import GpuLostError
-from scheduler.effects.gpu_sharing import GpuReading
-from scheduler.effects.meter import Meter, Tally, Usage
+from scheduler.effects.gpu_sharing import GpuProcess, GpuReading
+from scheduler.effects.meter import MOST_NAMED, Meter, Tally, Usage
 
 
 def reading(
@@ -20,6 +20,7 @@ def reading(
     busy: float | None = None,
     power: float | None = None,
     energy: float | None = None,
+    slowdowns: tuple[str, ...] | None = None,
 ) -> GpuReading:
     return GpuReading(
         time=at,
@@ -30,6 +31,7 @@ def reading(
         power_watt=power,
         energy_joule=energy,
         processes=None,
+        slowdowns=slowdowns,
     )
 
 
@@ -88,6 +90,70 @@ def test_energy_comes_from_the_counter_else_from_power(
 )
 def test_busy_share_is_weighted_by_time(readings: list[GpuReading], share: float | None) -> None:
     assert tallied(*readings).busy_share == share
+
+
+def stranger(pid: int = 4123, memory_mib: float | None = 2000.0) -> GpuProcess:
+    return GpuProcess(pid=pid, name="python", memory_mib=memory_mib)
+
+
+def shared(*strangers: tuple[GpuProcess, ...], memory: float | None = None) -> Usage:
+    """What is told of an attempt with a reading a second, each with those processes of others on it."""
+    tally = Tally(idle_memory_mib=300.0)
+    for at, listed in enumerate(strangers):
+        tally.add(reading(float(at), memory=memory), listed)
+    return tally.usage(seconds=1.0)
+
+
+def test_a_process_that_computes_beside_a_run_contaminates_it() -> None:
+    told = shared((), (stranger(),), (stranger(),), (stranger(), stranger(77)), (stranger(77),), ())
+    assert told.contaminated == {
+        "seconds": 3.0,
+        "share": 0.6,
+        "by": [
+            {"pid": 4123, "name": "python", "seconds": 2.0, "memory_mib": 2000.0},
+            {"pid": 77, "name": "python", "seconds": 1.0, "memory_mib": 2000.0},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "strangers",
+    [
+        pytest.param([(), (), ()], id="nobody"),
+        pytest.param([(), (stranger(),), ()], id="seen once: it may have been one of ours that went"),
+        pytest.param([(stranger(1),), (stranger(2),), (stranger(3),)], id="each of them seen once"),
+    ],
+)
+def test_a_run_that_had_its_device_to_itself_is_not_contaminated(
+    strangers: list[tuple[GpuProcess, ...]],
+) -> None:
+    assert shared(*strangers).contaminated is None
+
+
+def test_a_record_names_few_of_many_strangers() -> None:
+    crowd = tuple(stranger(pid) for pid in range(100))
+    told = shared(crowd, crowd).contaminated
+    assert told is not None
+    assert len(told["by"]) == MOST_NAMED
+
+
+def test_what_a_stranger_holds_is_not_taken_for_the_runs() -> None:
+    assert shared((stranger(),), (stranger(),), memory=5300.0).peak_memory_mib == 3000.0
+    hidden = (stranger(memory_mib=None),)
+    assert shared(hidden, hidden, memory=5300.0).peak_memory_mib is None
+
+
+def test_the_time_in_which_the_device_was_slowed_down_is_told_by_reason() -> None:
+    heat, power = "heat (by the hardware)", "power brake"
+    told = tallied(
+        reading(0, slowdowns=(heat,)),
+        reading(1, slowdowns=()),
+        reading(3, slowdowns=(heat,)),
+        reading(4, slowdowns=(heat, power)),
+        reading(10, slowdowns=None),
+    )
+    assert told.throttled == {"share": 0.3, "by": {heat: 0.3, power: 0.1}}
+    assert tallied(reading(0, slowdowns=()), reading(1, slowdowns=())).throttled is None
 
 
 class Driver:
