@@ -1,62 +1,58 @@
-"""Is every line of the records of a home whole, and does what was made of them agree with them?
-
-The daemon reads no more than it needs; this reads all.
-"""
+"""What is wrong with the records of a home, as findings with remedies, and how many of them are whole?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from scheduler.cli.findings import Finding
-from scheduler.decide.ended import ended_round
-from scheduler.decide.replay import RoundReplay
-from scheduler.effects.ended_file import read_ended
-from scheduler.effects.records import read_facts
-from scheduler.report.load import round_ids, taken_by
-from scheduler.rounds.errors import CorruptRecordsError
-from scheduler.rounds.paths import HomePaths, RoundPaths
+from scheduler.report.numbers import count
+from scheduler.report.record_check import CheckedFile, checked_home
+from scheduler.rounds.paths import HomePaths
 
 
 def record_findings(home: HomePaths) -> Iterator[Finding]:
-    """What is wrong with the records, file by file; and how many of them are whole."""
+    """File by file where something is to be said; then all the others together."""
     whole: list[int] = []
-    for path in (home.journal, home.ledger):
-        if path.is_file():
-            yield from _checked(path, whole)
-    for round_id in round_ids(home):
-        yield from _checked_round(home.round(round_id), whole)
+    for checked in checked_home(home):
+        if checked.extent is not None:
+            whole.append(checked.extent.records)
+        yield from findings_of(checked)
     if whole:
-        yield Finding(level="ok", what=f"{sum(whole):,} records in {len(whole)} files are whole")
+        yield Finding(level="ok", what=f"{sum(whole):,} records in {count(len(whole), 'file')} are whole")
 
 
-def _checked(path: Path, whole: list[int]) -> Iterator[Finding]:
-    """Damage to the file; the number of its records is added to `whole` where there is none."""
-    try:
-        whole.append(sum(1 for _ in read_facts(path)))
-    except CorruptRecordsError as error:
-        yield _damage(path, error)
-
-
-def _checked_round(paths: RoundPaths, whole: list[int]) -> Iterator[Finding]:
-    """The same of a round's records; and whether what is kept of an ended one agrees with them."""
-    known, replay = read_ended(paths), RoundReplay()
-    try:
-        whole.append(sum(1 for _ in taken_by(replay, paths)))
-        is_agreed = known is None or known.ended == ended_round(replay.current)
-    except CorruptRecordsError as error:
-        yield _damage(paths.records, error)
-        return
-    except ValueError:
-        is_agreed = False  # there is no round, or it has not ended
-    if not is_agreed:
+def findings_of(checked: CheckedFile) -> Iterator[Finding]:
+    """What a person should know of one file; nothing where all is well."""
+    if checked.damage is not None:
+        yield Finding(level="fail", what=checked.damage, remedy=_remedy(checked))
+    if checked.extent is not None and checked.extent.torn_bytes:
+        place = f"line {checked.extent.records + 1} (byte {checked.extent.end})"
+        yield Finding(
+            level="warn",
+            what=f"{checked.path}, {place}: {count(checked.extent.torn_bytes, 'byte')} of a record that was"
+            f" never acknowledged",
+            remedy="none: when the daemon reads the file, it moves them aside and goes on",
+        )
+    if checked.disagreeing is not None:
         yield Finding(
             level="fail",
-            what=f"{paths.ended} does not agree with the records beside it",
-            remedy=f"remove it, or schedctl rebuild {paths.root.name}; then restart the daemon",
+            what=f"{checked.disagreeing} does not agree with the records beside it",
+            remedy=f"remove it, or schedctl rebuild {checked.name}; then restart the daemon",
+        )
+    if checked.stranger is not None:
+        yield Finding(
+            level="warn",
+            what=f"{checked.path} is of another round, {checked.stranger}, and counts for nothing",
+            remedy="none, if it is a copy of that round; else give the folder its name again",
         )
 
 
-def _damage(path: Path, error: CorruptRecordsError) -> Finding:
-    remedy = f"restore {path} from a backup; while a round is open, no daemon starts on damaged records"
-    return Finding(level="fail", what=str(error), remedy=remedy)
+def _remedy(checked: CheckedFile) -> str:
+    lost = {
+        "journal": "no round loses anything; only the daemon's own history and a pause are forgotten",
+        "ledger": "no round loses anything; noise, effects and stored baselines are learnt anew",
+    }.get(checked.name, "its folder moves away whole, and its spec can be submitted again")
+    return (
+        f"restore {checked.path} from a backup; or, with the daemon stopped,"
+        f" `schedctl fsck --set-aside {checked.name}`: {lost}"
+    )

@@ -8,47 +8,32 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any
 
 from scheduler.effects.clock import utc_now
-from scheduler.effects.fact_lines import NotAFactError, Recorded, read_fact
+from scheduler.effects.fact_lines import Recorded, read_fact
 from scheduler.effects.files import fsync_folder, publish
 from scheduler.effects.record_lines import VERSION, decode, encode
-from scheduler.rounds.errors import AlreadyRunningError, CorruptRecordsError, RecordsWriteError
+from scheduler.effects.record_reading import (
+    BUFFER_BYTES,
+    Line,
+    read_facts,
+    read_record,
+    read_records,
+    taken,
+)
+from scheduler.rounds.errors import AlreadyRunningError, RecordsWriteError
 
 __all__ = ["DiskFullError", "Journal", "decode", "encode", "read_facts", "read_records"]
 
-#: what the lines of a file are read as
-Line = TypeVar("Line", "_Whole", Recorded)
-_RECORD_START = re.compile(rb'\{"v":')
-#: a file is read in pieces of this size
-_BUFFER_BYTES = 2**20
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskFullError(RecordsWriteError):
     """The disk is full: the record was taken back whole, and the journal works again once there is space."""
-
-
-def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Every whole record in a file, for readers; a writer may be at work on it.
-
-    An unterminated or damaged last line is left out, silently: its writer repairs it. Raises
-    CorruptRecordsError at damage that has whole records after it.
-    """
-    with path.open("rb") as file:
-        for line in _verified(file, path, _read_record):
-            yield line.record
-
-
-def read_facts(path: Path) -> Iterator[Recorded]:
-    """Every fact in a file, and None for what is none; else like `read_records`, and much faster."""
-    with path.open("rb", buffering=_BUFFER_BYTES) as file:
-        yield from _verified(file, path, read_fact)
 
 
 class Journal:
@@ -65,7 +50,7 @@ class Journal:
         """
         records: list[dict[str, Any]] = []
         journal, repaired = cls._opened(
-            path, _read_record, lambda line: records.append(line.record), clock=clock
+            path, read_record, lambda line: records.append(line.record), clock=clock
         )
         return journal, records if repaired is None else [*records, repaired]
 
@@ -93,8 +78,8 @@ class Journal:
         """The journal, and the record of its repair if it needed one."""
         fd = _open_for_one_writer(path)
         try:
-            with open(fd, "rb", buffering=_BUFFER_BYTES, closefd=False) as file:
-                count, end = _take_all(file, path, read, take)
+            with open(fd, "rb", buffering=BUFFER_BYTES, closefd=False) as file:
+                count, end = taken(file, path, read, take)
             journal = cls(fd, path, end=end, next_seq=count + 1, clock=clock)
             return journal, journal._repair()
         except BaseException:
@@ -226,92 +211,6 @@ class Journal:
                 "bytes": sum(path.stat().st_size for path in torn),
             }
         )
-
-
-class _Whole(NamedTuple):
-    """A record as it lies in its line."""
-
-    v: int
-    seq: int
-    record: dict[str, Any]
-
-
-def _read_record(line: bytes) -> _Whole:
-    record = decode(line)
-    return _Whole(record["v"], record["seq"], record)
-
-
-def _take_all(
-    file: BinaryIO, path: Path, read: Callable[[bytes], Line], take: Callable[[Line], object]
-) -> tuple[int, int]:
-    """Hand over every record before a torn tail; returns how many there are, and where the last one ends."""
-    count = end = 0
-    for line in file:
-        record = _whole(line, file, path, read, number=count + 1, offset=end)
-        if record is None:
-            break
-        try:
-            take(record)
-        except (ValueError, KeyError, TypeError) as error:
-            what = f"cannot follow the ones before it ({error})"
-            raise _corrupt(path, count + 1, end, what) from error
-        count += 1
-        end += len(line)
-    return count, end
-
-
-def _verified(file: BinaryIO, path: Path, read: Callable[[bytes], Line]) -> Iterator[Line]:
-    """Each record before a torn tail, as `read` gives it."""
-    end = 0
-    for number, line in enumerate(file, start=1):
-        record = _whole(line, file, path, read, number=number, offset=end)
-        if record is None:
-            return
-        end += len(line)
-        yield record
-
-
-def _whole(
-    line: bytes, file: BinaryIO, path: Path, read: Callable[[bytes], Line], *, number: int, offset: int
-) -> Line | None:
-    """The record in a line that was just read from `file`; None at a torn tail, which ends the file."""
-    is_terminated = line.endswith(b"\n")
-    try:
-        record = read(line) if is_terminated else None
-    except NotAFactError as error:
-        raise _corrupt(path, number, offset, f"makes no sense to this version ({error})") from error
-    except ValueError:
-        record = None
-    if record is None:
-        # Nothing more is read after an unterminated line: what a writer adds meanwhile would look
-        # like the lines after a damaged one.
-        rest = line + file.read() if is_terminated else line
-        if _holds_whole_record(rest):
-            raise _corrupt(path, number, offset, "is damaged, and whole records follow it")
-        return None
-    if record.v > VERSION:
-        raise _corrupt(path, number, offset, f"was written by a newer version (format {record.v})")
-    if record.seq != number:
-        raise _corrupt(path, number, offset, f"has seq {record.seq}, so records are missing or doubled")
-    return record
-
-
-def _holds_whole_record(damaged: bytes) -> bool:
-    """True when a whole record lies behind the damage, be it on the same line."""
-    for match in _RECORD_START.finditer(damaged, 1):
-        try:
-            decode(damaged[match.start() :].split(b"\n", 1)[0])
-        except ValueError:
-            continue
-        return True
-    return False
-
-
-def _corrupt(path: Path, line: int, offset: int, what: str) -> CorruptRecordsError:
-    return CorruptRecordsError(
-        f"{path}, line {line} (byte {offset}): the record {what}. Nothing was changed. Restore the file from "
-        f"a backup, or move it away (a round's whole folder) to start without it."
-    )
 
 
 def _open_for_one_writer(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -54,17 +54,17 @@ def load_history(paths: RoundPaths) -> History:
 
 def taken_by(replay: RoundReplay, paths: RoundPaths) -> Iterator[Recorded]:
     """Every record of the round, after `replay` has taken its fact. Raises CorruptRecordsError."""
-    for recorded in read_facts(paths.records):
-        fact = recorded.fact
-        try:
-            if isinstance(fact, facts.RoundFact):
-                replay.take(fact)
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorruptRecordsError(
-                f"{paths.records}, record {recorded.seq} ({event_name(type(fact))}) cannot follow"
-                f" the ones before it: {error}"
-            ) from error
-        yield recorded
+    return read_facts(paths.records, taker_of(replay))
+
+
+def taker_of(replay: RoundReplay) -> Callable[[Recorded], None]:
+    """Lets the facts of a round count for `replay`."""
+
+    def take(recorded: Recorded) -> None:
+        if isinstance(recorded.fact, facts.RoundFact):
+            replay.take(recorded.fact)
+
+    return take
 
 
 def load_home(home: HomePaths) -> State:

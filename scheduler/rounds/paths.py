@@ -173,6 +173,11 @@ class HomePaths:
     def cache(self) -> Path:
         return self.results / "cache"
 
+    @property
+    def set_aside(self) -> Path:
+        """Damaged records that a person took out of the daemon's way."""
+        return self.results / "set-aside"
+
     def round(self, round_id: str) -> RoundPaths:
         return RoundPaths(self.results / round_id)
 

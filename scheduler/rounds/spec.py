@@ -23,7 +23,7 @@ STAGE_NAMES = ("quick", "medium", "long", "confirm")
 RESERVED_NAMES = frozenset(
     (
         *("cache", "journal", "ledger", "index", "status", "launcher", "daemon", "probe"),
-        *("active", "control", "done", "rejected"),
+        *("active", "control", "done", "rejected", "set-aside"),
     )
 )
 
