@@ -19,7 +19,7 @@ from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
 from scheduler.decide.progress import status_of, told_again
-from scheduler.decide.state import State, open_attempts
+from scheduler.decide.state import State, open_attempts, with_gate
 from scheduler.decide.step import is_idle, step, why_nothing_runs
 from scheduler.effects import control
 from scheduler.effects.advice import Advice
@@ -41,6 +41,7 @@ from scheduler.effects.process_tree import boot_id
 from scheduler.effects.reception import Reception, SpecReturned
 from scheduler.effects.recovery import Recovery, recovered, replay
 from scheduler.effects.reporting import Reporting
+from scheduler.effects.reserve import Reserve
 from scheduler.effects.spool import Spool
 from scheduler.effects.status import StatusFile
 from scheduler.effects.stored_results import StoredResults
@@ -78,6 +79,8 @@ def run_daemon(home: HomePaths, *, until_idle: bool = False, echo: TextIO | None
         gpu = Gpu.open(settings.device, settings.threads)
         if gpu is not None:
             stack.callback(DeviceLock.acquire(gpu.uuid).release)
+        reserve = Reserve(home.reserve)
+        reserve.release_if_needed()  # a repair of records needs room
         recovery = replay(home)
         daemon = Daemon(
             home,
@@ -85,6 +88,7 @@ def run_daemon(home: HomePaths, *, until_idle: bool = False, echo: TextIO | None
             gpu=gpu,
             groups=delegated_groups(),
             recovery=recovery,
+            reserve=reserve,
             until_idle=until_idle,
             echo=echo,
         )
@@ -93,6 +97,11 @@ def run_daemon(home: HomePaths, *, until_idle: bool = False, echo: TextIO | None
             daemon.start(recovery)
             daemon.run()
     return 0
+
+
+def _failed_for_space(event: inputs.RunResult) -> bool:
+    failure = event.result.get("failure")
+    return failure is not None and failure.get("class") == "disk"
 
 
 def _refuse_network_filesystem(home: HomePaths, settings: Settings) -> None:
@@ -135,6 +144,7 @@ class Daemon:
         gpu: Gpu | None,
         groups: Cgroups | None,
         recovery: Recovery,
+        reserve: Reserve,
         until_idle: bool,
         echo: TextIO | None,
     ) -> None:
@@ -185,10 +195,13 @@ class Daemon:
         self._untold: list[Notice] = []
         self._status = StatusFile(home.status)
         self._reporting = Reporting(home, lambda: self.post(LookAround()))
-        self._surroundings = Surroundings(home, settings, lambda: datetime.now().astimezone())
+        self._reserve = reserve
+        self._surroundings = Surroundings(home, settings, reserve, lambda: datetime.now().astimezone())
         patience = Patience(
             say=lambda reason: self._log.line(wait_line(reason)),
             may_wait=lambda: not self._was_told_to_stop,
+            make_room=reserve.release,
+            still_waiting=lambda: self._offer_status(self._waiting),
         )
         self._books = Books(
             home,
@@ -339,12 +352,16 @@ class Daemon:
 
     def _look_around(self) -> None:
         self._looked_at = time.monotonic()
-        for change in self._surroundings.changes():
-            self._handle(change)
-        for refused in self._reception.scan():
+        self._look_at_surroundings()
+        # What has arrived is safe where it lies: what was set aside is not for accepting more.
+        for refused in self._reception.scan() if self._reserve.is_whole else ():
             self._handle(refused)
         for request in control.take(self._home):
             self._handle(request)
+
+    def _look_at_surroundings(self) -> None:
+        for change in self._surroundings.changes():
+            self._handle(change)
 
     def _tell(self) -> None:
         """Let people see how things are: status.json, and the log when the reason to wait is a new one."""
@@ -367,7 +384,7 @@ class Daemon:
 
     def _has_nothing_left(self) -> bool:
         is_quiet = self._waiting is not None and self._reception.is_quiet and self._reporting.is_done
-        return is_quiet and is_idle(self._state, self._limits)
+        return is_quiet and self._reserve.is_whole and is_idle(self._state, self._limits)
 
     # From an event to its actions
 
@@ -381,6 +398,8 @@ class Daemon:
     def _handle(self, event: inputs.Input) -> None:
         if isinstance(event, inputs.RunResult):
             event = self._measured(event)
+            if _failed_for_space(event):
+                self._look_at_surroundings()  # or the next try starts on a disk that is still full
         self._note(event)
         self._state, actions = step(self._state, event, self._limits)
         self._perform(actions)
@@ -417,6 +436,10 @@ class Daemon:
     def _record(self, fact: facts.Fact) -> tuple[act.Action, ...]:
         """Write a fact down and let it count; returns what follows from it."""
         self._books.write(fact)
+        if self._reserve.is_in_use:  # before anything that follows from the fact can start a run
+            for change in self._surroundings.disk_refused():
+                self._note(change)
+                self._state = with_gate(self._state, change)
         line = line_for(fact, self._state)
         for told in (*([] if line is None else [line]), *warning_lines(fact)):
             self._log.line(told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from real_home import Home
 #: what `make torture` does how often, when nobody says: the figures that reliability is held to
 AMOUNTS = {
     "kills": 500,
+    "syscalls": 500,
+    "full_disks": 200,
     "power_cuts": 1000,
     "specs": 100_000,
     "runs": 10_000,
@@ -25,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, amount in AMOUNTS.items():
         option = f"--{name.replace('_', '-')}"
         parser.addoption(option, dest=name, type=int, default=amount, help=f"of tests/torture ({amount})")
+    parser.addoption(
+        "--seed", type=int, help="of what tests/torture leaves to chance; each test prints its own"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,11 +44,4 @@ def home(tmp_path: Path) -> Iterator[Home]:
     """An empty home; whatever daemon was started on it is gone afterwards."""
     made = Home(tmp_path / "home")
     yield made
-    for process in made.processes:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    made.close()

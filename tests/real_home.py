@@ -77,8 +77,10 @@ def wait_until(
 class Home:
     """A home and the daemon on it, as a user sees them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, output: Path | None = None) -> None:
         self.paths = HomePaths(root)
+        #: where daemons print; elsewhere than on the disk of a home that fills up or goes away
+        self._output = output or root / "daemon.out"
         for folder in self.paths.folders():
             folder.mkdir(parents=True, exist_ok=True)
         self.paths.settings.write_text(SETTINGS)
@@ -103,9 +105,19 @@ class Home:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A daemon in the background, past its start."""
         starts = self._starts()
-        with (self.paths.root / "daemon.out").open("a") as output:
+        process = self.spawn(self.command("daemon", *arguments))
+        wait_until(
+            lambda: self.log().count("DAEMON started") > starts or process.poll() is not None,
+            "the daemon's start",
+        )
+        assert process.poll() is None, self.output()
+        return process
+
+    def spawn(self, command: list[str]) -> subprocess.Popen[str]:
+        """A process in the background that is gone when the test is over; what it says is in `output`."""
+        with self._output.open("a") as output:
             process = subprocess.Popen(
-                self.command("daemon", *arguments),
+                command,
                 cwd=self.paths.root,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -113,12 +125,18 @@ class Home:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         self.processes.append(process)
-        wait_until(
-            lambda: self.log().count("DAEMON started") > starts or process.poll() is not None,
-            "the daemon's start",
-        )
-        assert process.poll() is None, self.output()
         return process
+
+    def close(self) -> None:
+        """End whatever was spawned."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
     def _starts(self) -> int:
         return self.log().count("DAEMON started")
@@ -135,6 +153,12 @@ class Home:
 
     def spec(self, name: str, seconds: float = 0.0) -> str:
         return SPEC.format(name=name, seconds=seconds)
+
+    def set(self, key: str, value: str) -> None:
+        """Set a key of the settings, for the next daemon."""
+        lines = self.paths.settings.read_text().splitlines()
+        kept = [line for line in lines if line.partition("=")[0].strip() != key]
+        self.paths.settings.write_text("\n".join([*kept, f"{key} = {value}", ""]))
 
     def drop(self, name: str, text: str) -> None:
         """Put a spec into the queue by rename, so that it is taken at once."""
@@ -163,5 +187,4 @@ class Home:
         return self.paths.launcher_log.read_text() if self.paths.launcher_log.exists() else ""
 
     def output(self) -> str:
-        path = self.paths.root / "daemon.out"
-        return path.read_text() if path.exists() else ""
+        return self._output.read_text() if self._output.exists() else ""

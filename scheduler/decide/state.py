@@ -175,6 +175,14 @@ def fold(state: State, fact: facts.Fact) -> State:
             return state
 
 
+def with_gate(state: State, change: inputs.GateChanged) -> State:
+    """The state with a gate that opened or closed."""
+    waits = {source: reason for source, reason in state.live.waits.items() if source != change.source}
+    if change.wait_reason is not None:
+        waits[change.source] = change.wait_reason
+    return replace(state, live=replace(state.live, waits=waits))
+
+
 def with_loaded(state: State, current: RoundState) -> State:
     """The state with all of an ended round, so that a retry of it can be folded."""
     ended = {round_id: each for round_id, each in state.ended.items() if round_id != current.round.id}

@@ -19,7 +19,17 @@ from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
 from scheduler.decide.prediction import is_last_evaluation, predicted_run, seconds_to_stand_back
 from scheduler.decide.room import holder
-from scheduler.decide.state import Live, Spare, State, Worker, fold, is_spare, open_attempts, with_loaded
+from scheduler.decide.state import (
+    Live,
+    Spare,
+    State,
+    Worker,
+    fold,
+    is_spare,
+    open_attempts,
+    with_gate,
+    with_loaded,
+)
 
 #: results that are looked up ahead of their turn
 MOST_FETCHED = 16
@@ -139,7 +149,7 @@ def _live_after(state: State, fact: facts.Fact) -> State:
             # what was looked up for it and not taken is of no use any more
             return replace(state, live=replace(state.live, fetched={}))
         case facts.DaemonStarted():
-            return replace(state, live=Live())
+            return replace(state, live=Live(waits=state.live.waits))
     return state
 
 
@@ -204,10 +214,7 @@ def _live_after_input(state: State, event: inputs.Input, limits: Limits) -> Stat
             fetched = {**live.fetched, event.content_key: event}
             return replace(state, live=replace(live, fetching=None, fetched=fetched))
         case inputs.GateChanged():
-            waits = {k: v for k, v in live.waits.items() if k != event.source}
-            if event.wait_reason is not None:
-                waits[event.source] = event.wait_reason
-            return replace(state, live=replace(live, waits=waits))
+            return with_gate(state, event)
         case inputs.XidSeen():
             return _with_xid(state, event)
         case inputs.DeadlinePassed(kind="backoff"):

@@ -115,6 +115,12 @@ def free_mib(path: Path) -> int:
     return disk.f_bavail * disk.f_frsize // 2**20
 
 
+def free_files(path: Path) -> int | None:
+    """How many more files this user can make on the disk that holds `path`; None where there is no limit."""
+    disk = os.statvfs(path)
+    return disk.f_favail if disk.f_files else None
+
+
 def available_memory_mib() -> int:
     """Memory that new processes may use without pushing anything out, in MiB."""
     for line in Path("/proc/meminfo").read_text().splitlines():

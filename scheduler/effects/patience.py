@@ -19,14 +19,26 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Nothing may go on that is not on the disk, so a full disk stops the daemon's thread where it is.
+    """Nothing may go on that is not on the disk, so a full disk stops the daemon's thread where it is, once
+    the room that was set aside is used up too.
 
     Runs in progress go on meanwhile: their budgets are their workers' own.
     """
 
-    def __init__(self, say: Callable[[str], None], may_wait: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        may_wait: Callable[[], bool],
+        *,
+        make_room: Callable[[], bool] = lambda: False,
+        still_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
         self._say = say
         self._may_wait = may_wait
+        #: gives up what was set aside for this; whether that was anything
+        self._make_room = make_room
+        #: called between two tries
+        self._still_waiting = still_waiting
 
     def on_full_disk(self, effect: Callable[[], T]) -> T:
         """What `effect` returns, however long the disk is full; it must be one that can be repeated.
@@ -40,9 +52,12 @@ class Patience:
             except (DiskFullError, OSError) as error:
                 if isinstance(error, OSError) and error.errno not in _NO_ROOM:
                     raise
-                if not self._may_wait():
+                has_room = self._make_room()
+                if not has_room and not self._may_wait():
                     raise RecordsWriteError("the disk is full and the daemon was told to stop") from error
                 if not is_told:
                     self._say(f"the disk is full; free some space: {error}")
                 is_told = True
-                time.sleep(RETRY_SECONDS)
+                if not has_room:
+                    self._still_waiting()
+                    time.sleep(RETRY_SECONDS)

@@ -174,6 +174,11 @@ class HomePaths:
         return self.results / "cache"
 
     @property
+    def reserve(self) -> Path:
+        """Space that is set aside for the records of a run in flight."""
+        return self.results / ".reserve"
+
+    @property
     def set_aside(self) -> Path:
         """Damaged records that a person took out of the daemon's way."""
         return self.results / "set-aside"

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from full_disk import mounted_tmpfs
 
 from scheduler.decide import facts
 from scheduler.decide.facts import TaskFinished
@@ -367,17 +368,8 @@ def test_a_full_disk_takes_the_record_back_and_the_journal_resumes(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=32k", "roundhouse-test", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("needs the program mount")
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted_tmpfs(tmp_path / "tiny", "size=32k") as folder:
+        yield folder
 
 
 def appended_until_full(journal: Journal) -> int:

@@ -48,3 +48,26 @@ def test_another_error_is_not_waited_for() -> None:
 def test_a_daemon_that_was_told_to_stop_does_not_wait_for_space() -> None:
     with pytest.raises(RecordsWriteError, match="told to stop"):
         Patience(print, lambda: False).on_full_disk(Disk(OSError(errno.ENOSPC, "no space")).write)
+
+
+def test_room_that_was_set_aside_is_given_up_before_anything_is_waited_for() -> None:
+    told: list[str] = []
+    waits: list[None] = []
+    reserve = [True]
+
+    def make_room() -> bool:
+        return bool(reserve and reserve.pop())
+
+    patience = Patience(
+        told.append, lambda: True, make_room=make_room, still_waiting=lambda: waits.append(None)
+    )
+    assert patience.on_full_disk(Disk(DiskFullError("no space")).write) == "written"
+    assert (len(told), len(waits)) == (1, 0)
+    full = OSError(errno.ENOSPC, "no space")
+    assert patience.on_full_disk(Disk(full, full).write) == "written"
+    assert (len(told), len(waits)) == (2, 2)
+
+
+def test_a_daemon_that_was_told_to_stop_still_uses_what_was_set_aside() -> None:
+    patience = Patience(print, lambda: False, make_room=lambda: True)
+    assert patience.on_full_disk(Disk(OSError(errno.ENOSPC, "no space")).write) == "written"

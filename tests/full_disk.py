@@ -1,0 +1,111 @@
+"""A disk of a size of one's own, that fills up when told; where this machine allows it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ended_round import ended_as_ever
+from real_home import Home, wait_until
+
+from scheduler.effects.status import read_status
+
+FILLING_DAEMON = str(Path(__file__).parent / "fakes" / "filling_daemon.py")
+#: the demand; these homes are looked at every second
+RESUMES_WITHIN_SECONDS = 30.0
+#: in which a daemon that did not pause would start a run or two
+WATCHED_SECONDS = 1.2
+
+
+@contextmanager
+def mounted_tmpfs(folder: Path, options: str) -> Iterator[Path]:
+    """A file system in memory on `folder`. Skips where none may be mounted."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "roundhouse-test", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("needs the program mount")
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling:
+    """When a disk fills up under a daemon, and how."""
+
+    #: just before so many writes of the daemon to a file
+    before_write: int
+    kind: str = "bytes"
+    #: bytes or inodes that are left
+    left: int = 0
+
+
+def survive(folder: Path, filling: Filling) -> float | None:
+    """Let the disk of a daemon fill up and check that it pauses, says so, and goes on when there is space.
+
+    Returns the seconds from the return of the space until the daemon went on; None where the round was over
+    before the disk filled up. Raises AssertionError for anything that is not as it should be.
+    """
+    with mounted_tmpfs(folder, "size=48m,nr_inodes=3000") as disk:
+        home = Home(disk / "home", output=folder.with_suffix(".out"))
+        try:
+            return _survived(home, filling, disk / "filler")
+        finally:
+            home.close()
+
+
+def _survived(home: Home, filling: Filling, filler: Path) -> float | None:
+    home.drop("night", home.spec("night", seconds=0.1))
+    arguments = [
+        str(home.paths.root),
+        str(filler),
+        str(filling.before_write),
+        filling.kind,
+        str(filling.left),
+    ]
+    process = home.spawn([sys.executable, "-P", FILLING_DAEMON, *arguments])
+    wait_until(lambda: filler.exists() or home.events("night", "round_finished"), "the full disk")
+    if not filler.exists():
+        return None
+    _paused(home, process)
+    shutil.rmtree(filler)
+    freed = time.monotonic()
+    seen = len(home.records("night"))
+    wait_until(
+        lambda: len(home.records("night")) > seen or home.events("night", "round_finished"),
+        f"the daemon to go on\n{home.log()}\n{home.output()}",
+        seconds=RESUMES_WITHIN_SECONDS,
+    )
+    went_on = time.monotonic() - freed
+    home.wait_for("night")
+    ended_as_ever(home, "night", spoiled={"disk"})
+    assert home.stop() == 0
+    return went_on
+
+
+def _paused(home: Home, process: subprocess.Popen[str]) -> None:
+    """Nothing starts any more; the daemon lives, and says why it waits."""
+    wait_until(lambda: "the disk is full" in home.log() or "disk: " in home.log(), "the log to say so")
+    wait_until(lambda: _is_waiting(home), f"the status to say so\n{home.log()}\n{home.output()}")
+    started = len(home.events("night", "run_started"))
+    time.sleep(WATCHED_SECONDS)
+    assert process.poll() is None, home.output()
+    assert len(home.events("night", "run_started")) == started
+    assert _is_waiting(home)
+
+
+def _is_waiting(home: Home) -> bool:
+    status = read_status(home.paths.status) or {}
+    return "disk" in (status.get("why") or "")
