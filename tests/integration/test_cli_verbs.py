@@ -377,7 +377,7 @@ class TestDoctor:
         assert schedctl("rebuild") == 0
         assert schedctl("doctor") == 0
         count = len(paths.records.read_bytes().splitlines())
-        assert f"{count} records in 1 files are whole" in schedctl.out
+        assert f"{count} records in 1 file are whole" in schedctl.out
         data = paths.records.read_bytes()
         paths.records.write_bytes(data[:300] + bytes([data[300] ^ 1]) + data[301:])
         assert read_ended(paths) is not None  # a daemon would not notice
