@@ -27,16 +27,15 @@ from scheduler.effects.books import Books
 from scheduler.effects.cgroup import Cgroups, delegated_groups
 from scheduler.effects.clock import Deadlines, RealClock
 from scheduler.effects.environment import worker_environment
-from scheduler.effects.files import available_memory_mib, is_network_filesystem, sweep_leftovers
+from scheduler.effects.files import available_memory_mib, sweep_leftovers
 from scheduler.effects.folder_watch import watch
 from scheduler.effects.gpu import Gpu, cpu_device
 from scheduler.effects.gpu_watch import GpuWatch
 from scheduler.effects.launcher_log import LauncherLog
-from scheduler.effects.lock import DeviceLock, HomeLock
+from scheduler.effects.lock import DeviceLock
 from scheduler.effects.notices import Notices
 from scheduler.effects.patience import Patience
 from scheduler.effects.performer import Performer
-from scheduler.effects.permissions import refuse_exposed
 from scheduler.effects.process_tree import boot_id
 from scheduler.effects.reception import Reception, SpecReturned
 from scheduler.effects.recovery import Recovery, recovered, replay
@@ -50,10 +49,10 @@ from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Orphan, Workers, become_subreaper
 from scheduler.report.lines import line_for, wait_line, warning_lines
 from scheduler.report.notices import notice_for
-from scheduler.rounds.errors import CorruptRecordsError, SettingsError, UnknownIdError
+from scheduler.rounds.errors import CorruptRecordsError, UnknownIdError
 from scheduler.rounds.notice import Notice
 from scheduler.rounds.paths import HomePaths
-from scheduler.rounds.settings import Settings, load_settings
+from scheduler.rounds.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +63,14 @@ class LookAround:
 Item = inputs.Input | SpecReturned | LookAround
 
 
-def run_daemon(home: HomePaths, *, until_idle: bool = False, echo: TextIO | None = None) -> int:
-    """Own the home and its device until told to stop; returns the exit status.
+def run_daemon(
+    home: HomePaths, settings: Settings, *, until_idle: bool = False, echo: TextIO | None = None
+) -> int:
+    """Serve a home that is owned, and own its device, until told to stop; returns the exit status.
 
     With `until_idle` it also ends once nothing is left to do. Raises RoundhouseError when it cannot start.
     """
-    for folder in home.folders():
-        folder.mkdir(parents=True, exist_ok=True)
-    refuse_exposed(home)
-    settings = load_settings(home.settings)
-    _refuse_network_filesystem(home, settings)
     with ExitStack() as stack:
-        stack.callback(HomeLock.acquire(home.lock).release)
         gpu = Gpu.open(settings.device, settings.threads)
         if gpu is not None:
             stack.callback(DeviceLock.acquire(gpu.uuid).release)
@@ -102,16 +97,6 @@ def run_daemon(home: HomePaths, *, until_idle: bool = False, echo: TextIO | None
 def _failed_for_space(event: inputs.RunResult) -> bool:
     failure = event.result.get("failure")
     return failure is not None and failure.get("class") == "disk"
-
-
-def _refuse_network_filesystem(home: HomePaths, settings: Settings) -> None:
-    for folder in (home.queue, home.results):
-        kind = is_network_filesystem(folder)
-        if kind is not None and not settings.allow_network_filesystem:
-            raise SettingsError(
-                f"{folder} is on a network file system ({kind}), where locks and renames cannot be trusted;"
-                " choose a local home, or set allow_network_filesystem = true in roundhouse.toml"
-            )
 
 
 @contextmanager
