@@ -36,6 +36,10 @@ _REPORTED = (
 )
 
 
+#: by the count of its cgroup, which is certain
+_KILLED_FOR_MEMORY = "killed by the kernel, which was out of memory"
+
+
 def reported_end(
     intended: RunIntended,
     result: Mapping[str, Any],
@@ -130,15 +134,10 @@ def _assignment(intended: RunIntended) -> dict[str, Any]:
 
 
 def _with_oom_killer(failure: Mapping[str, Any], kills: int) -> Mapping[str, Any]:
-    """The failure, with the kernel's word for it where that killed processes of the run."""
-    if not failure or not kills:
+    """The failure as it was told, or as the kernel knows it where it says only that something was killed."""
+    if not kills or failure.get("class") != "killed":
         return failure
-    message = f"{_killed_by_oom(kills)}: {failure.get('message') or 'no message'}"
-    return {**failure, "class": "killed", "message": message}
-
-
-def _killed_by_oom(kills: int) -> str:
-    return f"killed by the kernel's OOM killer (processes of the run: {kills})"
+    return {**failure, "class": "oom", "message": f"{_KILLED_FOR_MEMORY}: {failure.get('message')}"}
 
 
 def _how_it_went(ended: WorkerEnded, ended_for: str) -> tuple[Any, str | None, str | None]:
@@ -154,7 +153,7 @@ def _how_it_went(ended: WorkerEnded, ended_for: str) -> tuple[Any, str | None, s
         case "shutdown":
             return "cancelled", None, "the daemon was stopped; the run is tried again at its next start"
     if ended.oom_kills:
-        return "failed", "killed", f"{_killed_by_oom(ended.oom_kills)}\n{tail}".strip()
+        return "failed", "oom", f"{_KILLED_FOR_MEMORY}\n{tail}".strip()
     if ended.returncode < 0:
         return "failed", "killed", f"the worker was killed by signal {-ended.returncode}\n{tail}".strip()
     return "failed", "crash", f"the worker exited with status {ended.returncode}\n{tail}".strip()
