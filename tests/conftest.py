@@ -18,6 +18,7 @@ AMOUNTS = {
     "runs": 10_000,
     "steps": 2000,
     "races": 200,
+    "stops": 200,
 }
 
 

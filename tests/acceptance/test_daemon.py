@@ -127,6 +127,11 @@ def test_a_command_that_exits_1_fails_with_its_text_and_the_others_run(home: Hom
     assert "FAIL class=crash" in home.log()
 
 
+@pytest.mark.fault(
+    "a program neither ends nor answers to SIGTERM",
+    moment="when its time budget is over",
+    outcome="`timed_out`, and no process of it is left",
+)
 def test_a_command_that_hangs_is_ended_by_its_budget_and_leaves_no_process(home: Home) -> None:
     (home.paths.root / "hang.py").write_text(
         "import os, signal, time\n"
@@ -154,6 +159,11 @@ def processes_naming(folder: str, word: str) -> list[int]:
     return found
 
 
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="while a run trains",
+    outcome="that attempt is lost; a new one in a folder of its own repeats it, and nothing else is repeated",
+)
 def test_kill_9_in_a_medium_run_loses_only_that_attempt(home: Home) -> None:
     home.start()
     home.drop("night", home.spec("night", seconds=1.0))
@@ -172,10 +182,18 @@ def test_kill_9_in_a_medium_run_loses_only_that_attempt(home: Home) -> None:
         ("medium", "baseline", 2, "ok"),
         *PLAIN[3:],
     ]
+    lost, again = (r for r in after if (r["stage"], r["config"]) == ("medium", "baseline"))
+    assert lost["run_dir"] != again["run_dir"]
+    assert 0 <= lost["wall_seconds"] < 60
     good = Counter((r["content_key"]) for r in after if r["status"] == "ok")
     assert set(good.values()) == {1}
 
 
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="while one run trains and the next is prepared",
+    outcome="workers and programs die with it",
+)
 def test_a_killed_daemon_takes_its_worker_and_the_command_with_it(home: Home) -> None:
     home.start()
     home.drop("night", home.spec("night", seconds=3600.0))
@@ -189,6 +207,11 @@ def test_a_killed_daemon_takes_its_worker_and_the_command_with_it(home: Home) ->
     wait_until(lambda: not processes_naming(folder, "trainers"), "the end of the prepared worker")
 
 
+@pytest.mark.fault(
+    "SIGTERM of the daemon",
+    moment="while a run trains",
+    outcome="the run ends as cancelled, and the next daemon repeats it",
+)
 def test_sigterm_ends_the_run_and_the_next_daemon_goes_on(home: Home) -> None:
     process = home.start()
     home.drop("night", home.spec("night", seconds=1.0))
@@ -201,6 +224,11 @@ def test_sigterm_ends_the_run_and_the_next_daemon_goes_on(home: Home) -> None:
     assert ends(home, "night")[1:] == [("quick", "baseline", 2, "ok"), *PLAIN[1:]]
 
 
+@pytest.mark.fault(
+    "a second daemon is started on a home",
+    moment="at any time",
+    outcome="it names the first and exits with 75",
+)
 def test_a_second_daemon_on_the_home_exits_75_and_names_the_first(home: Home) -> None:
     first = home.start()
     began = time.monotonic()

@@ -267,6 +267,16 @@ class World:
         self.inbox.append(inputs.RunResult(attempt_id=attempt_id, result=result))
 
 
+class Training(World):
+    """Workers that say nothing after the gate has opened."""
+
+    #: the attempt that trains
+    training = ""
+
+    def _train(self, intended: facts.RunIntended) -> None:
+        self.training = intended.attempt_id
+
+
 def whole_round(told: Iterable[facts.Fact], round_id: str = "night") -> RoundState:
     """All of a round after what was told of it."""
     replay = RoundReplay()

@@ -75,6 +75,11 @@ def test_of_eight_starters_one_wins_and_the_others_name_it_within_a_second(tmp_p
     assert holder(path) is None
 
 
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="while a child of it lives on",
+    outcome="home and GPU are free for the next daemon",
+)
 def test_the_lock_ends_with_its_process_even_when_a_child_of_it_lives(tmp_path: Path) -> None:
     path = tmp_path / "daemon.lock"
     script = (

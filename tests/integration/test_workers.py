@@ -76,6 +76,11 @@ def test_a_worker_that_cannot_even_begin_is_quoted(desk: Desk) -> None:
     assert "expected `prepare`, got 'nonsense'" in ended.output_tail
 
 
+@pytest.mark.fault(
+    "a worker is killed",
+    moment="while a run trains",
+    outcome="the daemon hears of it, and no process of the run is left",
+)
 def test_a_worker_that_is_killed_is_told_by_its_end(desk: Desk) -> None:
     pid = desk.start("sleep 600")
     desk.await_(WorkerPrepared)
@@ -167,6 +172,11 @@ def test_a_worker_sees_only_its_own_environment(desk: Desk, monkeypatch: pytest.
     assert seen["OMP_NUM_THREADS"] == "1"
 
 
+@pytest.mark.fault(
+    "no process can be started",
+    moment="when a worker is made",
+    outcome="the attempt is lost and tried again; the daemon goes on",
+)
 def test_a_machine_without_a_process_to_spare_fails_the_attempt(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

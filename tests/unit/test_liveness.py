@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes.world import World, checked, make_round, ok
+from fakes.world import Training, World, checked, make_round, ok
 
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
@@ -15,15 +15,6 @@ from scheduler.decide.step import step
 LIMITS = Limits(heartbeat_timeout_seconds=60.0, hung_timeout_seconds=1000.0)
 #: one percent of the time each has
 SILENT_SECONDS, IDLE_SECONDS = 0.6, 10.0
-
-
-class Training(World):
-    """A worker that says nothing after the gate has opened, and whose tree has used `cpu_seconds`."""
-
-    cpu_seconds = 0.0
-
-    def _train(self, intended: facts.RunIntended) -> None:
-        self.training = intended.attempt_id
 
 
 def training(**limits: float) -> Training:

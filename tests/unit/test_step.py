@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.world import CPU, GPU, World, checked, failed, make_round, ok, play, task
+from fakes.world import CPU, GPU, Training, World, checked, failed, make_round, ok, play, task
 
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
@@ -289,13 +289,6 @@ def test_a_network_failure_waits_before_it_is_tried_again() -> None:
     assert waiting.seconds == 60.0
     world.give(waiting.event)
     assert runs(world)[-1] == ("quick", "bad", 2, "ok")
-
-
-class Training(World):
-    """Workers that say nothing after the gate has opened."""
-
-    def _train(self, intended: facts.RunIntended) -> None:
-        self.training = intended.attempt_id
 
 
 def training() -> Training:
