@@ -33,6 +33,7 @@ from scheduler.effects.gpu import Gpu, cpu_device
 from scheduler.effects.gpu_watch import GpuWatch
 from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.lock import DeviceLock
+from scheduler.effects.metrics import MetricsFile
 from scheduler.effects.notices import Notices
 from scheduler.effects.patience import Patience
 from scheduler.effects.performer import Performer
@@ -179,6 +180,13 @@ class Daemon:
         #: of facts that are not durable yet
         self._untold: list[Notice] = []
         self._status = StatusFile(home.status)
+        ended_at = recovery.last_run_finished_at
+        self._metrics = MetricsFile(
+            home,
+            version=version("roundhouse"),
+            disk_floor_mib=settings.disk_floor_mib,
+            last_run_finished_at=ended_at.timestamp() if ended_at is not None else None,
+        )
         self._reporting = Reporting(home, lambda: self.post(LookAround()))
         self._reserve = reserve
         self._surroundings = Surroundings(home, settings, reserve, lambda: datetime.now().astimezone())
@@ -279,6 +287,7 @@ class Daemon:
         self._notices.close()
         self._offer_status(self._exit or "the daemon failed")
         self._status.flush()
+        self._metrics.close(self._state, self._exit or "the daemon failed")
         self._books.close()
 
     # What an earlier daemon left behind
@@ -313,6 +322,7 @@ class Daemon:
             self._deadlines.next_in(),
             self._reception.next_scan_in(),
             self._status.next_in(),
+            self._metrics.next_in(),
             self._looked_at + self._settings.rescan_seconds - time.monotonic(),
         )
         try:
@@ -358,6 +368,7 @@ class Daemon:
             self._waiting = why
         if self._status.next_in() in (None, 0.0):
             self._offer_status(self._waiting)
+        self._metrics.offer(self._state, self._waiting, self._gpu.fields() if self._gpu is not None else None)
 
     def _offer_status(self, why: str | None) -> None:
         about = (self._state, why, self._gpu.fields() if self._gpu is not None else None)

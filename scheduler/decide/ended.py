@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from scheduler.decide import facts
 from scheduler.decide.facts import PROBE_STAGE
+from scheduler.decide.usage import Usage
 
 if TYPE_CHECKING:  # the state holds ended rounds
     from scheduler.decide.state import RoundState
@@ -45,6 +46,8 @@ class EndedRound:
     parked: tuple[Mapping[str, Any], ...]
     #: how many there are of each
     verdicts: Mapping[str, int]
+    #: what all attempts have taken, and how they ended
+    usage: Usage = field(default_factory=Usage)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object from which `from_json` makes an equal one."""
@@ -53,7 +56,7 @@ class EndedRound:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The round written by `to_json`. Raises TypeError or KeyError for anything else."""
-        return cls(**{**data, "parked": tuple(data["parked"])})
+        return cls(**{**data, "parked": tuple(data["parked"]), "usage": Usage.from_json(data["usage"])})
 
 
 def ended_round(current: RoundState) -> EndedRound:
@@ -75,6 +78,7 @@ def ended_round(current: RoundState) -> EndedRound:
         open_task=first_open_task(current),
         parked=tuple(parked_tasks(current)),
         verdicts=verdict_counts(current),
+        usage=Usage.total(task.usage for task in tasks),
     )
 
 

@@ -15,6 +15,7 @@ from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.layered import Layered
 from scheduler.decide.run_marks import Pace, RunMark, gathered, measured_seconds, moved, run_marks
 from scheduler.decide.task_state import Attempt, DecisionMark, TaskState, counted
+from scheduler.decide.usage import Usage
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE, Task
 
@@ -102,13 +103,16 @@ def _with_attempt(
             attempts[index] = _attempt_after(attempt, fact)
             if isinstance(fact, facts.RunFinished):
                 peak_mib = peak_memory_mib(task.peak_memory_mib, fact)
-                return _with_attempts(task, key, tuple(attempts), peak_memory_mib=peak_mib)
+                usage = task.usage + Usage.of((fact,))
+                return _with_attempts(task, key, tuple(attempts), peak_memory_mib=peak_mib, usage=usage)
             return replace(task, attempts=task.attempts.after(key, tuple(attempts)))
     if isinstance(fact, facts.RunFinished) and fact.cached_from is not None:
         attempts.append(Attempt(intended=fact.intent, finished=fact))
         protocols = _protocols(task, fact)
         reused = task.reused + (key.config == BASELINE)
-        return _with_attempts(task, key, tuple(attempts), reused=reused, protocols=protocols)
+        usage = task.usage + Usage.of((fact,))
+        more = {"reused": reused, "protocols": protocols, "usage": usage}
+        return _with_attempts(task, key, tuple(attempts), **more)
     raise ValueError(f"{type(fact).__name__} for {fact.attempt_id}, which is not open")
 
 

@@ -11,6 +11,7 @@ from scheduler.decide.layered import Layered
 from scheduler.decide.run_marks import Pace, RunMark, gathered, measured_seconds
 from scheduler.decide.task_fold import decision_marks, judged_by, marks_of
 from scheduler.decide.task_state import DecisionMark, TaskState, counted
+from scheduler.decide.usage import Usage
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE
 
@@ -41,6 +42,7 @@ def recounted(task: TaskState) -> TaskState:
         decided=gathered(_decided(task), len(task.task.places)),
         judged=judged_by(task.task, task.verdicts.values()),
         reused=sum(end.cached_from is not None and end.config == BASELINE for end in ends),
+        usage=Usage.of(ends),
         versions={key.stage: object() for key in task.attempts if key.stage != PROBE_STAGE},
     )
 

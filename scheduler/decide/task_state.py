@@ -11,6 +11,7 @@ from scheduler.decide import facts
 from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.layered import Layered
 from scheduler.decide.run_marks import Pace, RunMark
+from scheduler.decide.usage import Usage
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import Budget, Task
 
@@ -86,6 +87,8 @@ class TaskState:
     protocols: Mapping[str, str] = field(default_factory=dict)
     #: runs of the baseline that were taken from a store
     reused: int = 0
+    #: what all attempts have taken, and how they ended
+    usage: Usage = field(default_factory=Usage)
     #: most that a run held on its device, or in the machine's memory; None before one has told
     peak_memory_mib: float | None = None
     #: by stage, an object of its own for the ends that are known: another one as soon as one changes

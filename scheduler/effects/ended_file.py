@@ -19,7 +19,7 @@ from scheduler.effects.records import read_records
 from scheduler.rounds.paths import RoundPaths
 
 #: version of the format, of which the fields of EndedRound are part; a file of another one is made again
-VERSION = 1
+VERSION = 2
 _EVENT = "round_ended"
 #: most rounds end with a short line
 _TAIL_BYTES = 4096
@@ -31,6 +31,8 @@ class EndedFile:
 
     ended: EndedRound
     accepted_at: str
+    #: of its last record
+    ended_at: str
     #: what later rounds may reuse of it, as ResultCache.having takes it
     results: Mapping[str, Any]
 
@@ -78,6 +80,7 @@ def read_ended(paths: RoundPaths) -> EndedFile | None:
         return EndedFile(
             ended=EndedRound.from_json(told["ended"]),
             accepted_at=told["accepted_at"],
+            ended_at=str(told["ts"]),
             results=told["results"],
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):

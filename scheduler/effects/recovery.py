@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from scheduler.decide.ended import ended_round
-from scheduler.decide.facts import RoundFact, RunStarted
+from scheduler.decide.facts import RoundFact, RunFinished, RunStarted
 from scheduler.decide.inputs import Recovered
 from scheduler.decide.replay import Replay, RoundReplay
 from scheduler.decide.result_cache import part_of
@@ -37,6 +37,8 @@ class Recovery:
     rounds: dict[str, Journal]
     #: when each open attempt started, by attempt id
     started_at: Mapping[str, datetime]
+    #: when a run ended last, or the round that it belonged to; None where none ever did
+    last_run_finished_at: datetime | None = None
 
 
 def replay(home: HomePaths) -> Recovery:
@@ -52,7 +54,14 @@ def replay(home: HomePaths) -> Recovery:
         rounds = reading.read_rounds(home)
         state = reading.known.state()
         started_at = reading.started_at(state)
-    return Recovery(state=state, journal=journal, ledger=ledger, rounds=rounds, started_at=started_at)
+    return Recovery(
+        state=state,
+        journal=journal,
+        ledger=ledger,
+        rounds=rounds,
+        started_at=started_at,
+        last_run_finished_at=datetime.fromisoformat(reading.last_end) if reading.last_end else None,
+    )
 
 
 def reopened_round(paths: RoundPaths) -> tuple[Journal, RoundState]:
@@ -77,6 +86,8 @@ class _Reading:
     def __init__(self) -> None:
         self.known = Replay()
         self._last_starts: list[tuple[RunStarted, str]] = []
+        #: time of the last end of a run, as recorded
+        self.last_end = ""
 
     def take(self, recorded: Recorded) -> None:
         """Let a fact of the daemon's or the ledger's count."""
@@ -91,6 +102,7 @@ class _Reading:
         journals = {}
         for _, paths, ended in sorted(known, key=lambda each: (each[0], each[1].root.name)):
             if ended is not None:
+                self.last_end = max(self.last_end, ended.ended_at)
                 self.known.add_ended(ended.ended, ended.results)
             elif (journal := self._read_round(paths)) is not None:
                 journals[paths.root.name] = journal
@@ -102,6 +114,7 @@ class _Reading:
         paths.ended.unlink(missing_ok=True)
         reading = _RoundReading()
         journal = Journal.replay(paths.records, reading.take)
+        self.last_end = max(self.last_end, reading.last_end)
         # A folder that was copied speaks of another round.
         if not reading.known.is_accepted or reading.known.current.round.id != paths.root.name:
             journal.close()
@@ -131,6 +144,7 @@ class _RoundReading:
         self.known = RoundReplay()
         #: by device: an open attempt was the last to start on its own
         self.last_starts: dict[str, tuple[RunStarted, str]] = {}
+        self.last_end = ""
 
     def take(self, recorded: Recorded) -> None:
         """Let a fact of the round count."""
@@ -139,6 +153,8 @@ class _RoundReading:
             self.known.take(fact)
             if isinstance(fact, RunStarted):
                 self.last_starts[fact.device] = (fact, recorded.ts)
+            elif isinstance(fact, RunFinished):
+                self.last_end = recorded.ts
 
 
 @contextmanager

@@ -152,6 +152,11 @@ class HomePaths:
         return self.results / "status.json"
 
     @property
+    def metrics(self) -> Path:
+        """What a monitor may count and plot, as text for Prometheus."""
+        return self.results / "metrics.prom"
+
+    @property
     def notices(self) -> Path:
         """How many notices of each kind were sent lately."""
         return self.results / "notices.json"
