@@ -34,7 +34,7 @@ from scheduler.effects.gpu_watch import GpuWatch
 from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.lock import DeviceLock
 from scheduler.effects.metrics import MetricsFile
-from scheduler.effects.notices import Notices
+from scheduler.effects.notices import Notices, exposed
 from scheduler.effects.patience import Patience
 from scheduler.effects.performer import Performer
 from scheduler.effects.process_tree import boot_id
@@ -246,6 +246,8 @@ class Daemon:
     def start(self, recovery: Recovery) -> None:
         """Settle what an earlier daemon left behind, and be ready."""
         become_subreaper()
+        if exposed(self._home.settings, self._settings.notify):
+            self._log.line(f"WARN others can read the addresses of notices; chmod 600 {self._home.settings}")
         for folder in (self._home.queue, self._home.control, self._home.results):
             sweep_leftovers(folder)
         survivors = self._workers.end_leftovers(self._orphans())

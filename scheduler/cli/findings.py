@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
+from packaging.requirements import Requirement
+
+from scheduler.cli.finding import Finding
+from scheduler.cli.machine_findings import machine_findings
+from scheduler.cli.notify_findings import notify_findings
 from scheduler.cli.status import gather
 from scheduler.effects.files import free_mib, is_network_filesystem
 from scheduler.effects.gpu import Gpu
 from scheduler.effects.gpu_sharing import GpuReading
 from scheduler.effects.lock import DeviceLock, holder
+from scheduler.effects.machine import read_machine
 from scheduler.effects.permissions import exposures
 from scheduler.report.numbers import duration
 from scheduler.rounds.errors import AlreadyRunningError, RoundhouseError, SettingsError
@@ -26,16 +31,6 @@ from scheduler.rounds.settings import Settings, load_settings
 #: the distribution whose requirements are checked
 _DISTRIBUTION = "roundhouse"
 _TORCH_CUDA = re.compile(r"^cuda\b[^=]*=\s*(?:'(?P<version>[^']+)'|None)", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Literal["ok", "warn", "fail"]
-    what: str
-    #: what a person can do; empty when all is well
-    remedy: str = ""
 
 
 def findings(home: HomePaths) -> Iterator[Finding]:
@@ -52,6 +47,8 @@ def findings(home: HomePaths) -> Iterator[Finding]:
     yield torch_finding(torch_cuda)
     yield from gpu_findings(settings, torch_cuda, is_ours=holder(home.lock) is not None)
     yield from home_findings(home, settings)
+    yield from machine_findings(read_machine(home.results, home.journal))
+    yield from notify_findings(home, settings, os.environ)
     yield daemon_finding(home)
 
 
@@ -69,24 +66,31 @@ def package_findings() -> Iterator[Finding]:
     except importlib.metadata.PackageNotFoundError:
         yield Finding(level="fail", what="roundhouse is not installed", remedy="pip install roundhouse")
         return
-    names = [_name_of(text) for text in requirements if "extra ==" not in text]
-    installed = {name: _version_of(name) for name in names}
-    missing = sorted(name for name, version in installed.items() if version is None)
+    wanted = [Requirement(text) for text in requirements if "extra ==" not in text]
+    installed = {each.name: _version_of(each.name) for each in wanted}
     found = ", ".join(f"{name} {version}" for name, version in installed.items() if version is not None)
     yield Finding(level="ok", what=f"roundhouse {own} with {found}")
-    if missing:
-        listed = " ".join(missing)
-        yield Finding(
-            level="fail",
-            what=f"missing: {listed}",
-            remedy=f"{sys.executable} -m pip install {listed}",
-        )
+    yield from version_findings(wanted, installed)
     if _version_of("pynvml") is not None:
         yield Finding(
             level="warn",
             what="the deprecated package pynvml is installed beside nvidia-ml-py and may hide its module",
             remedy="pip uninstall pynvml, then pip install --force-reinstall nvidia-ml-py",
         )
+
+
+def version_findings(wanted: Sequence[Requirement], installed: Mapping[str, str | None]) -> Iterator[Finding]:
+    """The packages that are not there, or not in a version that is known to work."""
+    for each in wanted:
+        version = installed[each.name]
+        if version is None:
+            what = f"missing: {each.name}"
+        elif not each.specifier.contains(version, prereleases=True):
+            what = f"{each.name} {version} is installed, which is not {each.specifier}"
+        else:
+            continue
+        remedy = f"{sys.executable} -m pip install '{each.name}{each.specifier}'"
+        yield Finding(level="fail", what=what, remedy=remedy)
 
 
 def torch_build() -> str | None:
@@ -188,11 +192,6 @@ def daemon_finding(home: HomePaths) -> Finding:
 
 def _settings_words(home: HomePaths) -> str:
     return f"{home.settings} is sound" if home.settings.exists() else "no roundhouse.toml: defaults hold"
-
-
-def _name_of(requirement: str) -> str:
-    matched = re.match(r"[A-Za-z0-9._-]+", requirement)
-    return matched[0] if matched else requirement
 
 
 def _version_of(distribution: str) -> str | None:

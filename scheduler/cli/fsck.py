@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scheduler.cli.findings import Finding
+from scheduler.cli.finding import Finding
 from scheduler.cli.home import existing_home
 from scheduler.cli.record_findings import findings_of
 from scheduler.effects.set_aside import set_aside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scheduler.cli.findings import Finding
+from scheduler.cli.finding import Finding
 from scheduler.report.numbers import count
 from scheduler.report.record_check import CheckedFile, checked_home
 from scheduler.rounds.paths import HomePaths

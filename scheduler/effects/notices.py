@@ -6,6 +6,7 @@ A notice is sent at most once, whatever happens: one that is lost on the way is 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import threading
 import time
@@ -56,6 +57,16 @@ def deliver(
     last = ended.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
     why = f"the messenger ended with {ended.returncode}: {last or 'no message'}"
     return (without_addresses(why, urls),) * len(urls)
+
+
+def exposed(path: Path, settings: NotifySettings) -> bool:
+    """Whether others can read addresses in the file at `path`."""
+    if not settings.has_literal_urls:
+        return False
+    try:
+        return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    except OSError:
+        return False
 
 
 class Notices:

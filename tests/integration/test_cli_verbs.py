@@ -366,6 +366,23 @@ class TestDoctor:
         assert f"chmod o-w {schedctl.home.paths.queue}" in schedctl.out
         assert "nothing starts below 1000000000 MiB" in schedctl.out
 
+    def test_addresses_of_notices_are_looked_at_and_never_shown(self, schedctl: Called) -> None:
+        settings = schedctl.home.paths.settings
+        settings.chmod(0o644)
+        with settings.open("a") as file:
+            file.write(
+                '[notify]\nurls = ["json://127.0.0.1:9/hush-hush", "no-such://hush", "env:UNSET_URL"]\n'
+            )
+        assert schedctl("doctor") == 1
+        assert f"chmod 600 {settings}" in schedctl.out
+        assert "notices cannot be sent to no-such://***" in schedctl.out
+        assert "UNSET_URL holds no address" in schedctl.out
+        assert "notices go to 1 of 2 addresses" in schedctl.out
+        assert "hush" not in schedctl.out
+        settings.chmod(0o600)
+        schedctl("doctor")
+        assert "chmod 600" not in schedctl.out
+
     def test_bad_settings_are_a_finding_and_no_end(self, schedctl: Called) -> None:
         schedctl.home.paths.settings.write_text("thread = 1\n")
         assert schedctl("doctor") == 1

@@ -19,6 +19,7 @@ EDGES = {
     "watchfiles": {"scheduler/effects/folder_watch.py"},
     "msgspec": {"scheduler/effects/fact_lines.py"},
     "apprise": {"scheduler/effects/messenger.py"},
+    "packaging": {"scheduler/cli/findings.py"},
     "typer": {"scheduler/cli"},
     "rich": {"scheduler/cli"},
     "pydantic": {"scheduler/rounds"},
