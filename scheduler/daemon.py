@@ -140,6 +140,7 @@ class Daemon:
         self._limits = Limits(
             max_attempts=settings.max_attempts,
             network_backoff_seconds=settings.network_backoff_seconds,
+            disk_backoff_seconds=settings.disk_backoff_seconds,
             heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
             hung_timeout_seconds=settings.hung_timeout_seconds,
             prepare_timeout_seconds=settings.prepare_timeout_seconds,

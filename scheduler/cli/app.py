@@ -34,6 +34,7 @@ from scheduler.cli import (
     validate,
     verdict,
     watch,
+    why,
 )
 from scheduler.cli.home import find_home
 from scheduler.cli.saying import say
@@ -104,6 +105,7 @@ for verb in (
     validate.validate,
     explain.explain,
     noise.noise,
+    why.why,
     follow.follow,
     show.show,
     compare.compare,

@@ -17,6 +17,7 @@ from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.report import numbers
 from scheduler.report.load import load_round
 from scheduler.report.printable import first_line, one_line
+from scheduler.report.runs import is_superseded
 from scheduler.report.side_labels import side_labels
 from scheduler.report.summary import summary_text
 from scheduler.rounds.errors import UnknownIdError
@@ -60,7 +61,7 @@ def task_lines(task: TaskState, paths: RoundPaths, config: str | None = None) ->
             continue
         yield f"{name}:" if own else f"{name}: no runs yet"
         for attempt in own:
-            yield from _attempt(objective, attempt, paths, is_forgiven=attempt.id in task.forgiven)
+            yield from _attempt(objective, attempt, paths, note=_note(task, attempt))
         for fact in task.decisions.get(name, ()):
             yield f"  {_decision(objective, fact)}"
         if name in task.verdicts:
@@ -68,9 +69,15 @@ def task_lines(task: TaskState, paths: RoundPaths, config: str | None = None) ->
             yield f"  {verdict.verdict}: {one_line(verdict.reason)}"
 
 
-def _attempt(
-    objective: Objective, attempt: Attempt, paths: RoundPaths, *, is_forgiven: bool
-) -> Iterator[str]:
+def _note(task: TaskState, attempt: Attempt) -> str:
+    """Why an attempt counts no more."""
+    if attempt.id in task.forgiven:
+        return " (forgiven)"
+    end = attempt.finished
+    return " (superseded)" if end is not None and is_superseded(task, end) else ""
+
+
+def _attempt(objective: Objective, attempt: Attempt, paths: RoundPaths, *, note: str) -> Iterator[str]:
     run = attempt.intended
     name = f"{run.stage} seed={run.seed}{f' attempt={run.attempt}' if run.attempt > 1 else ''}"
     folder = paths.run(run.run_dir)
@@ -78,8 +85,7 @@ def _attempt(
     if end is None:
         yield f"  {name} {'running' if attempt.started else 'preparing'}"
     else:
-        forgiven = " (forgiven)" if is_forgiven else ""
-        yield f"  {name} {' '.join(_end_fields(objective, end))}{forgiven}"
+        yield f"  {name} {' '.join(_end_fields(objective, end))}{note}"
         if end.error:
             yield f"    {end.failure_class or end.status}: {first_line(end.error)}"
             yield f"    {folder.error}"

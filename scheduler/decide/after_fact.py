@@ -11,8 +11,9 @@ from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.continuation import states_of_no_use
 from scheduler.decide.facts import PROBE_STAGE
-from scheduler.decide.failures import Limits, backoff_seconds
+from scheduler.decide.failures import Limits, wait_before_next_try
 from scheduler.decide.inputs import DeadlineKind
+from scheduler.decide.moves import first_line
 from scheduler.decide.result_cache import part_of
 from scheduler.decide.room import has_room, holder
 from scheduler.decide.state import State, open_attempt
@@ -149,11 +150,12 @@ def _after_run(state: State, run: facts.RunFinished, limits: Limits) -> tuple[Ac
         actions = (act.CancelDeadlines(attempt_id=run.attempt_id),)
     if run.error is not None:
         actions += (act.KeepError(run=run),)
-    if run.failure_class == "network":
-        actions += (_back_off(state, run, limits),)
-    if run.failure_class == "gpu" and state.paused is None and not _is_passing(run):
-        reason = f"the GPU failed in {run.attempt_id}: {run.error or 'no message'}"
-        actions += (act.Record(fact=facts.QueuePaused(reason=reason[:500])),)
+    wait = wait_before_next_try(state.rounds[run.round].tasks[run.task], run, limits)
+    if wait is not None:
+        actions += (deadline(f"{run.round}/{run.task}", "backoff", wait),)
+    is_ours = run.device != "cpu" and not _is_passing(run)
+    if run.failure_class == "gpu" and is_ours and state.paused is None:
+        actions += (act.Record(fact=facts.QueuePaused(reason=_gpu_failure(run))),)
     if run.stage != PROBE_STAGE:
         actions += (act.WriteReport(round=run.round, is_live=True),)
     return actions
@@ -182,7 +184,7 @@ def hung_deadline(attempt_id: str, limits: Limits) -> tuple[Action, ...]:
     return (deadline(attempt_id, "hung", seconds),) if seconds > 0 else ()
 
 
-def _back_off(state: State, run: facts.RunFinished, limits: Limits) -> act.SetDeadline:
-    counted = state.rounds[run.round].tasks[run.task].counted(run.key)
-    failures = sum(a.finished is not None and a.finished.failure_class == "network" for a in counted)
-    return deadline(f"{run.round}/{run.task}", "backoff", backoff_seconds(max(1, failures), limits))
+def _gpu_failure(run: facts.RunFinished) -> str:
+    message = first_line(run.error)[:300]
+    todo = "look at it with `schedctl doctor`, then `schedctl resume`"
+    return f"the GPU failed in {run.attempt_id}: {message}; {todo}"

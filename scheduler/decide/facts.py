@@ -79,6 +79,8 @@ class TaskRebatched(RoundFact):
     reason: str
     #: of the probe that had found the larger size
     signature: str = ""
+    #: protocols whose runs no longer count in this task, finished ones included; they are kept
+    superseded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ class TaskParked(RoundFact):
     reason: str
     #: what a person can do about it
     remedy: str
+    #: folder of the run that it is parked for, below the round's `runs/`
+    run_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,18 @@ The rules are a table by failure class. They look only at recorded attempts, so 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 from scheduler.decide.facts import RunFinished
 from scheduler.decide.run_marks import RunMark, asks_for_repeat
+from scheduler.decide.same_failure import times_alike
 from scheduler.decide.task_state import Attempt, TaskState
 
 Then = Literal["end", "park"]
+
+#: however often a run failed for want of space or of a network, it is not waited for longer than this at once
+LONGEST_BACKOFF_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,8 @@ class Limits:
     max_attempts: int = 3
     #: first wait after a network failure; doubles with each further one
     network_backoff_seconds: float = 60.0
+    #: first wait of the queue after a run found a disk full; doubles with each further one
+    disk_backoff_seconds: float = 30.0
     #: a worker that was not heard for so long, and did not compute either, is hung
     heartbeat_timeout_seconds: float = 60.0
     #: a run that neither evaluated nor computed for so long is hung; 0 for never
@@ -58,26 +63,42 @@ class Rule:
     then: Then
     #: what a person can do
     remedy: str
+    #: what waits before another try: nothing, the task, or the whole queue
+    waits: Literal["task", "queue"] | None = None
+    #: only failures of the same kind count as tries; of others there may be `Limits.max_attempts`
+    counts_alike: bool = False
 
 
 RULES: dict[str, Rule] = {
-    "oom": Rule(tries=1, then="park", remedy="list smaller batch sizes in `bsz`, then retry"),
+    "oom": Rule(
+        tries=1,
+        then="park",
+        remedy="list smaller batch sizes in a round of another id; or free memory, then retry",
+    ),
     "data": Rule(
         tries=1,
         then="park",
         remedy="put right what the message names, then retry; a changed file needs a round of another id",
     ),
     "network": Rule(
-        tries=0, then="park", remedy="check the network, or point the task at local files, then retry"
+        tries=0,
+        then="park",
+        remedy="check the network, or point the task at local files, then retry",
+        waits="task",
     ),
-    "disk": Rule(tries=0, then="park", remedy="free disk space, then retry"),
+    "disk": Rule(
+        tries=8,
+        then="park",
+        remedy="free space on the disk that the message names, then retry",
+        waits="queue",
+    ),
     "gpu": Rule(tries=0, then="park", remedy="check the GPU with `schedctl doctor`, then retry"),
     "killed": Rule(tries=0, then="end", remedy="see what killed it (the kernel log names the OOM killer)"),
     "lost": Rule(tries=0, then="end", remedy="see launcher.log for what ended the daemon"),
     "hung": Rule(tries=2, then="park", remedy="see out.log for where it stopped, then retry"),
     "bad_args": Rule(tries=1, then="end", remedy="correct the arguments and submit a new round"),
     "nan": Rule(tries=1, then="end", remedy="none: the variant diverged"),
-    "crash": Rule(tries=2, then="end", remedy="see error.txt and out.log of the run"),
+    "crash": Rule(tries=2, then="end", remedy="see error.txt and out.log of the run", counts_alike=True),
 }
 
 
@@ -140,10 +161,9 @@ def standing(task: TaskState, attempts: tuple[Attempt, ...], ever: int, limits: 
 def _after_failure(
     task: TaskState, attempts: tuple[Attempt, ...], last: RunFinished, ever: int, limits: Limits
 ) -> Standing:
-    failures = sum(
-        a.finished is not None and a.finished.failure_class == last.failure_class for a in attempts
-    )
-    match _outcome(task, last, failures, limits):
+    ends = [attempt.finished for attempt in attempts]
+    failures = sum(end is not None and end.failure_class == last.failure_class for end in ends)
+    match _outcome(task, last, failures, times_alike(ends, last), limits):
         case "again":
             return Again(attempt=ever + 1)
         case "end":
@@ -160,19 +180,27 @@ def ends_for_good(task: TaskState, mark: RunMark, limits: Limits) -> bool | None
         return False
     if not mark.has_failed:
         return True
-    outcome = _outcome(task, mark, mark.failures, limits)
+    outcome = _outcome(task, mark, mark.failures, mark.alike, limits)
     return outcome == "end" if outcome in ("end", "again") else None
 
 
 def _outcome(
-    task: TaskState, last: RunFinished | RunMark, failures: int, limits: Limits
+    task: TaskState, last: RunFinished | RunMark, failures: int, alike: int, limits: Limits
 ) -> Literal["again", "end", "park"] | int:
-    """What follows when a run failed like that, so many times by now; a number is a smaller batch size."""
+    """What follows when a run failed like that; a number is a smaller batch size.
+
+    `failures` are its failures of that class by now, `alike` those that were the same in all.
+    """
     smaller = _smaller_batch(task, last)
     if smaller is not None:
         return smaller
     rule = RULES[last.failure_class or "lost"]
-    return "again" if failures < (rule.tries or limits.max_attempts) else rule.then
+    tries = rule.tries or limits.max_attempts
+    if rule.counts_alike:
+        is_over = alike >= tries or failures >= max(tries, limits.max_attempts)
+    else:
+        is_over = failures >= tries
+    return rule.then if is_over else "again"
 
 
 def _smaller_batch(task: TaskState, run: RunFinished | RunMark) -> int | None:
@@ -182,16 +210,14 @@ def _smaller_batch(task: TaskState, run: RunFinished | RunMark) -> int | None:
     return next((bsz for bsz in sorted(task.task.bsz, reverse=True) if bsz < run.bsz), None)
 
 
-def backoff_seconds(failures: int, limits: Limits) -> float:
-    """Wait after the given number of network failures in a row."""
-    return limits.network_backoff_seconds * 2.0 ** (failures - 1)
-
-
-def is_same_failure(one: RunFinished, other: RunFinished) -> bool:
-    """Whether two failures have the same class and say the same, numbers and addresses aside."""
-    return one.failure_class == other.failure_class and _signature(one.error) == _signature(other.error)
-
-
-def _signature(error: str | None) -> str:
-    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
-    return re.sub(r"0x[0-9a-f]+|\d+", "#", lines[-1]) if lines else ""
+def wait_before_next_try(task: TaskState, run: RunFinished, limits: Limits) -> float | None:
+    """Seconds until a run that has just failed is tried again; None where it is not, or need not wait."""
+    rule = RULES.get(run.failure_class or "")
+    if rule is None or rule.waits is None:
+        return None
+    tries = [a.finished for a in task.counted(run.key) if a.intended.protocol == run.protocol]
+    failures = sum(end is not None and end.failure_class == run.failure_class for end in tries)
+    if failures >= (rule.tries or limits.max_attempts):
+        return None
+    first = limits.network_backoff_seconds if rule.waits == "task" else limits.disk_backoff_seconds
+    return min(first * 2.0 ** (failures - 1), max(first, LONGEST_BACKOFF_SECONDS))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scheduler.decide import facts
 from scheduler.decide.actions import FetchResult
+from scheduler.decide.task_state import TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,20 @@ def parked(run: facts.RunFinished, reason: str, remedy: str) -> facts.TaskParked
         failure_class=run.failure_class or run.status,
         reason=reason,
         remedy=remedy,
+        run_dir=run.run_dir,
     )
+
+
+def parked_for(task: TaskState) -> facts.RunFinished | None:
+    """The run that a task is parked for; None where it is not parked, or not for a run."""
+    parked = task.parked
+    if parked is None:
+        return None
+    ends = [attempt.finished for tries in task.attempts.values() for attempt in tries]
+    if parked.run_dir is None:  # a record of before: it was the last one to fail so
+        alike = [end for end in ends if end is not None and end.failure_class == parked.failure_class]
+        return alike[-1] if alike else None
+    return next((end for end in ends if end is not None and end.run_dir == parked.run_dir), None)
 
 
 def how_it_failed(run: facts.RunFinished) -> str:

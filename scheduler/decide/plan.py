@@ -48,7 +48,7 @@ def _round_move(state: State, current: RoundState, limits: Limits) -> Move:
     for task in current.tasks.values():
         if task.parked is not None or task.is_finished:
             continue
-        if f"{current.round.id}/{task.task.name}" in state.live.backing_off:
+        if state.live.backing_off.get(f"{current.round.id}/{task.task.name}") == "network":
             waits.append(
                 Wait(reason=f"task {task.task.name} waits before another try after a network failure")
             )
@@ -84,6 +84,9 @@ def why_no_start(state: State, run: facts.RunIntended | None = None) -> str | No
         return f"{run.device} is dirty: {state.dirty[run.device]}"
     if state.live.waits:
         return "; ".join(state.live.waits.values())
+    full = next((task for task, why in state.live.backing_off.items() if why == "disk"), None)
+    if full is not None:
+        return f"disk: a run of {full} found no space; free some, the queue goes on by itself"
     if run is not None and not has_room(state, run):
         return "the previous run's process is ending"
     return None

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from scheduler.decide import facts
 from scheduler.decide.facts import PROBE_CONFIG, PROBE_STAGE
 from scheduler.decide.failures import Again, InFlight, Limits, LowerBatch, Over, Park, standing
+from scheduler.decide.fixes import remedy_for
 from scheduler.decide.moves import Move, Wait, how_it_failed, parked
 from scheduler.decide.task_results import TaskResults
 from scheduler.decide.task_state import TaskState
@@ -41,8 +42,10 @@ def probe_move(
             return Wait(reason=f"running {in_flight.id}")
         case Over(run=run) if run.status == "ok":
             return _probed(run, signature)
-        case Over(run=run) | Park(run=run):
+        case Over(run=run):
             return parked(run, f"the probe {how_it_failed(run)}", "see error.txt of the probe, then retry")
+        case Park(run=run, remedy=remedy):
+            return parked(run, f"the probe {how_it_failed(run)}", remedy_for(task.task, run, remedy))
         case LowerBatch():
             raise AssertionError("a probe lowers the batch size itself")
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from policies.evidence import Outcome
 from scheduler.decide import facts
+from scheduler.decide.same_failure import times_alike
 
 NANOSECONDS = 1_000_000_000
 
@@ -26,8 +27,10 @@ class RunMark(NamedTuple):
     protocol: str
     status: Outcome
     failure_class: str | None
-    #: attempts that ended in that failure
+    #: attempts that ended in a failure of that class
     failures: int
+    #: those of them that failed the same way as the last one
+    alike: int
     bsz: int | None
     is_cached: bool
     asks_for_repeat: bool
@@ -61,6 +64,7 @@ def _mark(protocol: str, last: facts.RunFinished, tried: list[facts.RunFinished 
         status=last.status,
         failure_class=last.failure_class,
         failures=failures if last.has_failed else 0,
+        alike=times_alike(tried, last) if last.has_failed else 0,
         bsz=last.bsz,
         is_cached=last.cached_from is not None,
         asks_for_repeat=asks_for_repeat(tried),

@@ -5,7 +5,7 @@ What only lives as long as the daemon's process (workers, waits) is in `Live`, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from policies._ledger import Lesson
@@ -91,8 +91,8 @@ class Live:
     spare: Spare | None = None
     #: reasons not to start anything, by source
     waits: Mapping[str, str] = field(default_factory=dict)
-    #: "<round>/<task>" of tasks that wait before another try
-    backing_off: frozenset[str] = frozenset()
+    #: failure class by "<round>/<task>" of tasks that wait before another try
+    backing_off: Mapping[str, str] = field(default_factory=dict)
     #: the reusable result that is being looked up
     fetching: act.FetchResult | None = None
     #: those that were found and are not recorded yet, by content key, oldest first
@@ -180,7 +180,20 @@ def with_gate(state: State, change: inputs.GateChanged) -> State:
     waits = {source: reason for source, reason in state.live.waits.items() if source != change.source}
     if change.wait_reason is not None:
         waits[change.source] = change.wait_reason
-    return replace(state, live=replace(state.live, waits=waits))
+    state = replace(state, live=replace(state.live, waits=waits))
+    if change.source != "disk" or change.wait_reason is not None:
+        return state
+    # whoever waited for space need not wait for the clock
+    return without_backoff(state, lambda task, why: why == "disk")
+
+
+def without_backoff(state: State, is_over: Callable[[str, str], bool]) -> State:
+    """The tasks go on for which a wait before another try is over, given the task and its failure class."""
+    waiting = state.live.backing_off
+    backing_off = {task: why for task, why in waiting.items() if not is_over(task, why)}
+    if len(backing_off) == len(waiting):
+        return state
+    return replace(state, live=replace(state.live, backing_off=backing_off))
 
 
 def with_loaded(state: State, current: RoundState) -> State:

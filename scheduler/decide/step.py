@@ -13,7 +13,7 @@ from scheduler.decide import facts, inputs
 from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import after_fact, deadline, release, start
 from scheduler.decide.after_input import after_input, after_worker, retried_tasks
-from scheduler.decide.failures import Limits
+from scheduler.decide.failures import Limits, wait_before_next_try
 from scheduler.decide.liveness import Reading, after_reading, has_worked
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
@@ -28,6 +28,7 @@ from scheduler.decide.state import (
     is_spare,
     open_attempts,
     with_gate,
+    without_backoff,
     with_loaded,
 )
 
@@ -42,7 +43,7 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
     every decision is made on a state that knows all recorded facts.
     """
     if isinstance(event, facts.RoundFact | facts.DaemonFact | facts.LedgerFact):
-        before, state = state, _live_after(fold(state, event), event)
+        before, state = state, _live_after(fold(state, event), event, limits)
         actions = after_fact(before, state, event, limits)
     else:
         before, state = state, _live_after_input(state, event, limits)
@@ -138,13 +139,17 @@ def is_idle(state: State, limits: Limits) -> bool:
     return isinstance(move, Wait) and move.is_idle and not state.live.attempt_ids
 
 
-def _live_after(state: State, fact: facts.Fact) -> State:
+def _live_after(state: State, fact: facts.Fact, limits: Limits) -> State:
     """A run's worker exists from its intent on, and owes only its exit once the run has ended."""
     match fact:
         case facts.RunIntended():
             return _live_after_intent(state, fact)
         case facts.RunFinished():
-            return _live_after_run(state, fact)
+            return _live_after_run(state, fact, limits)
+        case facts.TaskRetried():
+            return without_backoff(state, lambda task, why: task == f"{fact.round}/{fact.task}")
+        case facts.QueueResumed():
+            return without_backoff(state, lambda task, why: why == "disk")
         case facts.RoundFinished() if state.live.fetched:
             # what was looked up for it and not taken is of no use any more
             return replace(state, live=replace(state.live, fetched={}))
@@ -169,7 +174,7 @@ def _live_after_intent(state: State, fact: facts.RunIntended) -> State:
     return _with_worker(state, worker)
 
 
-def _live_after_run(state: State, run: facts.RunFinished) -> State:
+def _live_after_run(state: State, run: facts.RunFinished, limits: Limits) -> State:
     if run.attempt_id in state.live.workers:
         worker = state.live.workers[run.attempt_id]
         holds = f"{run.round}/{run.run_dir}" if run.status == "ok" and run.kept_step is not None else None
@@ -177,8 +182,8 @@ def _live_after_run(state: State, run: facts.RunFinished) -> State:
     if run.content_key in state.live.fetched:
         fetched = {key: found for key, found in state.live.fetched.items() if key != run.content_key}
         state = replace(state, live=replace(state.live, fetched=fetched))
-    if run.failure_class == "network":
-        backing_off = state.live.backing_off | {f"{run.round}/{run.task}"}
+    if wait_before_next_try(state.rounds[run.round].tasks[run.task], run, limits) is not None:
+        backing_off = {**state.live.backing_off, f"{run.round}/{run.task}": run.failure_class or ""}
         state = replace(state, live=replace(state.live, backing_off=backing_off))
     return state
 
@@ -218,7 +223,7 @@ def _live_after_input(state: State, event: inputs.Input, limits: Limits) -> Stat
         case inputs.XidSeen():
             return _with_xid(state, event)
         case inputs.DeadlinePassed(kind="backoff"):
-            return replace(state, live=replace(live, backing_off=live.backing_off - {event.attempt_id}))
+            return without_backoff(state, lambda task, why: task == event.attempt_id)
         case inputs.ShutdownRequested():
             return replace(state, live=replace(live, stopping=event.reason))
         case inputs.Recovered():

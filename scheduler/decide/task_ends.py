@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from policies._marks import members, union
+from policies._marks import last_before, members, union
 from scheduler.decide import facts
 from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.failures import (
@@ -15,11 +15,12 @@ from scheduler.decide.failures import (
     Park,
     Standing,
     ends_for_good,
-    is_same_failure,
     standing,
 )
+from scheduler.decide.fixes import remedy_for
 from scheduler.decide.moves import Move, first_line, how_it_failed, parked
 from scheduler.decide.run_marks import RunMark
+from scheduler.decide.same_failure import is_same_failure
 from scheduler.decide.state import State
 from scheduler.decide.task_baselines import TaskBaselines
 from scheduler.decide.task_results import TaskResults
@@ -27,6 +28,9 @@ from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.decide.task_view import RunsOver
 from scheduler.rounds.identity import RunKey
 from scheduler.rounds.round import BASELINE
+
+#: failures that say something of one variant, however many of them diverge
+_OF_THE_VARIANT_ALONE = frozenset({"nan"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +100,21 @@ class TaskEnds:
         ends = ends_for_good(self.task, mark, self.limits)
         if ends is None:
             return True
-        neighbours = union(each << 1 for other, each in failed.items() if other.stage == mark.stage)
-        names = self.task.task.names
-        return ends and any(
+        if not ends or mark.failure_class in _OF_THE_VARIANT_ALONE:
+            return False
+        names, ran = self.task.task.names, self._ran(mark.stage, mark.slot, mark.protocol)
+        failures = union(each for other, each in failed.items() if other.stage == mark.stage)
+        return any(
             self._ended(key) is not None
-            for place in members(places & neighbours)
+            for place in members(places)
+            if (before := last_before(ran, place)) is not None and failures >> before & 1
             for key in self.task.keys[names[place]]
         )
+
+    def _ran(self, stage: str, slot: int, protocol: str) -> int:
+        """The variants with a run there that has ended."""
+        marked = self.task.runs.items()
+        return union(p for m, p in marked if (m.stage, m.slot, m.protocol) == (stage, slot, protocol))
 
     def _ended(self, key: RunKey) -> Move | None:
         """What follows from how a run ended."""
@@ -113,10 +125,15 @@ class TaskEnds:
                 reason = f"out of memory at bsz={run.bsz} ({run.stage} {run.config} s{run.seed})"
                 probe = self.task.probed.signature if self.task.probed is not None else ""
                 return facts.TaskRebatched(
-                    round=self.round_id, task=key.task, bsz=bsz, reason=reason, signature=probe
+                    round=self.round_id,
+                    task=key.task,
+                    bsz=bsz,
+                    reason=reason,
+                    signature=probe,
+                    superseded=tuple(dict.fromkeys(self.protocols.values())),
                 )
             case Park(run=run, remedy=remedy):
-                return parked(run, first_line(run.error), remedy)
+                return parked(run, first_line(run.error), remedy_for(self.task.task, run, remedy))
             case Over(run=run):
                 if run.has_failed or (key.config == BASELINE and run.value is None):
                     return self._breaker(key, run)
@@ -145,14 +162,15 @@ class TaskEnds:
         if key.config == BASELINE:
             reason = f"the baseline {how_it_failed(run)}, so that nothing can be compared"
             return parked(run, reason, _baseline_remedy(run))
-        place = self.task.task.places[key.config]
-        if place == 0 or run.failure_class == "nan":
+        if run.failure_class in _OF_THE_VARIANT_ALONE:
             return None
-        before = self.task.attempts.get(replace(key, config=self.task.task.names[place - 1]), ())
+        ran = self._ran(run.stage, run.slot, run.protocol)
+        place = last_before(ran, self.task.task.places[key.config])
+        if place is None:
+            return None
+        before = self.task.counted(replace(key, config=self.task.task.names[place]))
         last = before[-1].finished if before else None
-        if last is None or not last.has_failed or before[-1].id in self.task.forgiven:
-            return None
-        if not is_same_failure(last, run):
+        if last is None or not last.has_failed or not is_same_failure(last, run):
             return None
         reason = f"{last.config} and {run.config} failed alike: {first_line(run.error)}"
         return parked(run, reason, "mend what both have in common, then retry")

@@ -58,6 +58,8 @@ def _task(task: TaskReading) -> Iterator[str]:
         yield f"**Parked** ({_cell(parked.failure_class)}): {_cell(parked.reason)}  "
         yield f"Remedy: {_cell(parked.remedy)} (`schedctl retry {parked.round} {parked.task}`)"
         yield ""
+    if task.rebatched:
+        yield from (_cell(task.rebatched), "")
     for baseline in task.baselines:
         fields = " ".join(baseline_fields(task.objective, baseline))
         yield f"- baseline {baseline.stage}: {_cell(fields)}"

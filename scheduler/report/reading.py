@@ -15,9 +15,10 @@ from scheduler.decide import facts
 from scheduler.decide.failures import RULES
 from scheduler.decide.state import RoundState
 from scheduler.decide.task_state import TaskState
+from scheduler.report import numbers
 from scheduler.report.device_notes import notes_of
-from scheduler.report.printable import first_line
-from scheduler.report.runs import Totals, failed_runs, runs_at, totals
+from scheduler.report.printable import first_line, one_line
+from scheduler.report.runs import Totals, failed_runs, runs_at, superseded_runs, totals
 from scheduler.report.stops import Stops, stops_of
 from scheduler.report.unmatched import UnmatchedBox, unmatched_boxes
 from scheduler.rounds.round import BASELINE
@@ -74,6 +75,8 @@ class TaskReading:
     #: what happened on the device while runs trained
     device_notes: tuple[str, ...]
     unmatched: tuple[UnmatchedBox, ...]
+    #: runs that count no more, by their batch size
+    superseded: Mapping[int | None, int]
 
     @property
     def name(self) -> str:
@@ -82,6 +85,15 @@ class TaskReading:
     @property
     def objective(self) -> Objective:
         return self.state.task.objective
+
+    @property
+    def rebatched(self) -> str:
+        """Why the batch is smaller now, and which runs count no more; empty where all of them do."""
+        if not self.superseded or self.state.probed is None:
+            return ""
+        kept = (f"{numbers.count(number, 'run')} at bsz={bsz}" for bsz, number in self.superseded.items())
+        why = one_line(self.state.probed.reason)
+        return f"bsz={self.state.bsz} since {why}; superseded, and kept: {', '.join(kept)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +143,7 @@ def read_task(task: TaskState) -> TaskReading:
         failures=tuple(_failures(task)),
         device_notes=notes_of(task),
         unmatched=tuple(unmatched_boxes(task)),
+        superseded=superseded_runs(task),
     )
 
 

@@ -27,8 +27,20 @@ def failed_runs(task: TaskState) -> Iterator[tuple[RunFinished, int]]:
     for key in task.attempts:
         attempts = task.counted(key)
         last = _newest_end(attempts, None)
-        if last is not None and last.has_failed:
+        if last is not None and last.has_failed and not is_superseded(task, last):
             yield last, len(attempts)
+
+
+def is_superseded(task: TaskState, run: RunFinished) -> bool:
+    """Whether the task has gone on with another batch size since: the run is kept and counts no more."""
+    return run.stage != PROBE_STAGE and task.bsz is not None and run.bsz is not None and run.bsz != task.bsz
+
+
+def superseded_runs(task: TaskState) -> Counter[int | None]:
+    """How many runs that had ended count no more, by their batch size, the largest first."""
+    ends = [attempt.finished for tries in task.attempts.values() for attempt in tries]
+    sizes = (end.bsz for end in ends if end is not None and is_superseded(task, end))
+    return Counter(sorted(sizes, key=lambda bsz: -(bsz or 0)))
 
 
 def _newest_end(attempts: Iterable[Attempt], bsz: int | None) -> RunFinished | None:

@@ -52,6 +52,10 @@ def _task(task: TaskReading) -> Iterator[str]:
     yield f"[{task.name}]"
     yield f"  {task_description(task.state.task)}"
     yield from _parked(task)
+    if task.rebatched:
+        yield from textwrap.wrap(
+            f"  {task.rebatched}", WIDTH, subsequent_indent="    ", break_on_hyphens=False
+        )
     for baseline in task.baselines:
         yield f"  baseline {baseline.stage}: {' '.join(baseline_fields(task.objective, baseline))}"
     for title, variants in (("survivors", task.survivors), ("pruned", task.pruned), ("held", task.held)):

@@ -88,6 +88,11 @@ class RoundPaths:
         return self.root / "report.html"
 
     @property
+    def suggested(self) -> Path:
+        """A spec that would get parked tasks going, where one is known."""
+        return self.root / "suggested.toml"
+
+    @property
     def judged(self) -> Path:
         """Documents of other ways of judging, made on demand."""
         return self.root / "judged"

@@ -64,6 +64,8 @@ class Settings:
     max_attempts: int = 3
     #: wait before the second try after a network failure; doubled for each further one
     network_backoff_seconds: float = 60.0
+    #: wait of the queue after a run found a disk full; doubled for each further one, up to an hour
+    disk_backoff_seconds: float = 30.0
     #: environment variables that runs see beside the usual ones
     environment: tuple[str, ...] = ()
     #: a run that was not heard of for this long, and used no CPU time either, is ended as hung
@@ -240,6 +242,7 @@ _RULES: Rules = {
     "allow_network_filesystem": _flag,
     "max_attempts": _whole(1, 100),
     "network_backoff_seconds": _number(0.0, MAX_SECONDS),
+    "disk_backoff_seconds": _number(0.0, MAX_SECONDS),
     "environment": ListOf(_variable),
     # a worker is heard of every two seconds
     "heartbeat_timeout_seconds": _number(5.0, MAX_SECONDS),

@@ -15,6 +15,7 @@ LAYERS = ("cli", "daemon", "report", "effects", "audit", "decide", "rounds", "ju
 #: third-party package -> the modules of scheduler that may import it (a folder stands for all in it)
 EDGES = {
     "pynvml": {"scheduler/effects/gpu.py"},
+    "tomlkit": {"scheduler/report/suggested_spec.py"},
     "apscheduler": {"scheduler/effects/timers.py"},
     "watchfiles": {"scheduler/effects/folder_watch.py"},
     "msgspec": {"scheduler/effects/fact_lines.py"},

@@ -54,6 +54,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         allow_network_filesystem = true
         max_attempts = 5
         network_backoff_seconds = 10
+        disk_backoff_seconds = 5
         environment = ["HF_HOME", "WANDB_API_KEY"]
         heartbeat_timeout_seconds = 120
         reuse_baselines = false
@@ -77,6 +78,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         allow_network_filesystem=True,
         max_attempts=5,
         network_backoff_seconds=10.0,
+        disk_backoff_seconds=5.0,
         environment=("HF_HOME", "WANDB_API_KEY"),
         reuse_baselines=False,
         baseline_check_every=10,
