@@ -66,12 +66,12 @@ class ProcessTree:
         return {self.pid, *within, *(process.pid for process in _processes.descendants(self.pid))}
 
     def cpu_seconds(self) -> float:
-        """What its processes have used of the processor so far, as far as they are known."""
+        """What its processes have used of the processor so far. Looks at them where it has to."""
         if self._group is not None:
             return self._group.cpu_seconds()
+        self.look()
         root = self._root()
-        own = [] if root is None else [root, *_processes.descendants(self.pid)]
-        return sum(map(_cpu_seconds, self._seen.union(own)))
+        return sum(map(_cpu_seconds, self._seen if root is None else {root, *self._seen}))
 
     def oom_kills(self) -> int:
         """How many of its processes the kernel killed for want of memory; 0 where nobody can tell."""

@@ -272,7 +272,6 @@ class Workers:
             case "evaluation":
                 self._post(_evaluated(attempt_id, message))
             case "heartbeat":
-                worker.tree.look()
                 self._post(WorkerBeat(attempt_id=attempt_id, cpu_seconds=worker.tree.cpu_seconds()))
             case "finished":
                 oom_kills = worker.tree.oom_kills()

@@ -8,7 +8,7 @@ import pytest
 from fakes.race import race
 from real_home import Home
 
-RACES = 3
+RACES = 2
 #: what loading all of the daemon takes is several times as much
 MOST_CPU_SECONDS = 0.3
 

@@ -17,17 +17,30 @@ from scheduler.decide.inputs import WorkerEnded, WorkerPrepared
 from scheduler.effects.cgroup import Cgroups
 
 
-@pytest.fixture(params=["by its process tree", "by its cgroup"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+@pytest.fixture
+def way() -> str:
+    """How the processes of an attempt are known."""
+    return "tree"
+
+
+@pytest.fixture
+def desk(way: str, tmp_path: Path) -> Iterator[Desk]:
     with ExitStack() as stack:
-        folder = stack.enter_context(made_cgroup()) if request.param == "by its cgroup" else None
+        folder = stack.enter_context(made_cgroup()) if way == "cgroup" else None
         desk = Desk(tmp_path, None if folder is None else Cgroups(folder))
         stack.callback(desk.workers.close)
         yield desk
         assert folder is None or (members(folder), list(folder.glob("attempt-*"))) == (set(), [])
 
 
-@pytest.mark.parametrize("kind", [*ESCAPES, STOPPED_WORKER])
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    [
+        *(("tree", kind) for kind in (*ESCAPES, STOPPED_WORKER)),
+        # All of them in `make torture`: there is but one way out of a cgroup.
+        *(("cgroup", kind) for kind in ("outlives its parent", "forks sessions without end", STOPPED_WORKER)),
+    ],
+)
 @pytest.mark.fault(
     "a run does not want to end: ignores SIGTERM, leaves its session, forks twice or without end, is stopped",
     moment="when the run is stopped",
