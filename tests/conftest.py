@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import fakes.gpu
 import pytest
 from real_home import Home
 
@@ -38,6 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "fault(fault, moment, outcome): what the test proves, as a line of docs/fault-matrix.md",
     )
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake driver, built."""
+    library = fakes.gpu.built(tmp_path_factory.mktemp("nvml"))
+    if library is None:
+        pytest.skip("no C compiler `cc` for the fake NVML library")
+    return library
 
 
 @pytest.fixture

@@ -183,6 +183,8 @@ def _devices(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _gpu_fields(gpu: Mapping[str, Any]) -> Iterator[str]:
+    if gpu.get("lost"):
+        yield gpu["lost"]
     if gpu.get("memory_used_mib") is not None and gpu.get("memory_total_mib") is not None:
         yield f"{gpu['memory_used_mib']:.0f} of {gpu['memory_total_mib']:.0f} MiB"
     if gpu.get("utilisation_percent") is not None:

@@ -52,6 +52,7 @@ class GpuWatch:
         #: processes of ours that could not be killed
         self._survivors: frozenset[int] = frozenset()
         self.latest: GpuReading | None = None
+        self._lost: str | None = None
         #: on the latest reading, those that are none of ours
         self.strangers: tuple[GpuProcess, ...] = ()
 
@@ -86,8 +87,10 @@ class GpuWatch:
         return None if reading is None else free_memory_mib(reading)
 
     def fields(self) -> dict[str, Any] | None:
-        """The latest reading, for `status`; None before the first."""
+        """The latest reading, for `status`, or why the device answers no more; None before the first."""
         reading = self.latest
+        if self._lost is not None:
+            return {"lost": self._lost}
         if reading is None:
             return None
         return {
@@ -129,8 +132,9 @@ class GpuWatch:
         try:
             reading = self._gpu.read()
         except GpuLostError as error:
-            return str(error), frozenset({"lost"})
-        self.latest = reading
+            self._lost = str(error)
+            return self._lost, frozenset({"lost"})
+        self.latest, self._lost = reading, None
         self.strangers = self._ownership.foreign(reading)
         if not reading.processes:
             idle_mib = idle_memory_mib(reading)

@@ -16,16 +16,14 @@ TOLD_SHARE = 0.05
 MOST_NOTES = 12
 
 
-def happenings(end: RunFinished) -> tuple[str, ...]:
-    """What a reader of its seconds, or of its failure, must know of the device; mostly nothing."""
+def hindrances(end: RunFinished) -> tuple[str, ...]:
+    """Why the seconds of a run tell little: who else used its device, and heat; mostly nothing."""
     told = []
     if end.contaminated is not None:
         told.append(_contaminated(end.device, end.contaminated))
     if end.throttled is not None and end.throttled["share"] >= TOLD_SHARE:
         reasons = ", ".join(end.throttled["by"])
         told.append(f"{end.device} was slowed down for {_percent(end.throttled)} of its time: {reasons}")
-    if end.xids:
-        told.append(f"{end.device} reported {'; '.join(map(words_of, end.xids))}")
     return tuple(map(one_line, told))
 
 
@@ -39,13 +37,16 @@ def notes_of(task: TaskState) -> tuple[str, ...]:
 def _notes(attempts: Sequence[Attempt]) -> Iterator[str]:
     for number, attempt in enumerate(attempts, start=1):
         end = attempt.finished
-        told = () if end is None or end.cached_from is not None else happenings(end)
-        if end is None or not told:
+        if end is None or end.cached_from is not None:
+            continue
+        hindered = hindrances(end)
+        errors = [f"{end.device} reported {words_of(xid)}" for xid in end.xids]
+        if not hindered and not errors:
             continue
         of = "the probe" if end.stage == PROBE_STAGE else f"{end.stage} {end.config} seed {end.seed}"
         which = f", attempt {end.attempt}" if len(attempts) > 1 else ""
-        then = _what_became(end, is_last=number == len(attempts))
-        yield f"{of}{which}: {'; '.join([*told, *then])}"
+        then = _what_became(end, is_last=number == len(attempts)) if hindered else ()
+        yield f"{of}{which}: {'; '.join([*hindered, *errors, *then])}"
 
 
 def _what_became(end: RunFinished, *, is_last: bool) -> tuple[str, ...]:

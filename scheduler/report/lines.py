@@ -14,7 +14,7 @@ from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.state import State
 from scheduler.decide.xids import words_of
 from scheduler.report import numbers
-from scheduler.report.device_notes import happenings
+from scheduler.report.device_notes import hindrances
 from scheduler.report.printable import first_line, one_line
 from scheduler.report.prospects import warnings
 from scheduler.rounds.round import Round
@@ -37,7 +37,7 @@ def warning_lines(fact: facts.Fact) -> tuple[str, ...]:
     """What a person should know of an accepted round before it runs, or of a run's device, a line each."""
     if isinstance(fact, facts.RunFinished) and fact.cached_from is None:
         run = f"task={fact.task} stage={fact.stage} cfg={fact.config} seed={fact.seed}"
-        return tuple(f"WARN {run} {told} round={fact.round}" for told in happenings(fact))
+        return tuple(f"WARN {run} {told} round={fact.round}" for told in hindrances(fact))
     if not isinstance(fact, facts.RoundAccepted):
         return ()
     found = warnings(Round.from_json(fact.spec))

@@ -18,6 +18,9 @@
  *   error    init  9            every nvmlInit returns this code
  *   error    0     15           every question about device 0 returns this code
  *
+ * Each time somebody asks for the processes of a device, a byte is added to the file named by
+ * FAKE_NVML_QUESTIONS, where there is one: a test can wait until its machine has been looked at.
+ *
  * A wait for events ends with the first error that is new to it, or with the error of its device. A figure that
  * is not set is "not supported" (3).
  */
@@ -216,12 +219,21 @@ nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned l
     return figure(device, "energy", millijoule);
 }
 
+static void note_question(void) {
+    const char *path = getenv("FAKE_NVML_QUESTIONS");
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!file) return;
+    fputc('.', file);
+    fclose(file);
+}
+
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
                                                      nvmlProcessInfo_t *processes) {
     char key[96], rest[512];
     unsigned int room = *count, listed = 0;
     nvmlReturn_t code = check(device, key);
     if (code) return code;
+    note_question();
     for (; find("process", key, (int)listed, rest, sizeof rest); listed++) {
         if (!processes || listed >= room) continue;
         processes[listed].pid = (unsigned int)atoi(rest);

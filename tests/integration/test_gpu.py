@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.gpu import MIB
 
-SOURCE = Path(__file__).parents[1] / "data" / "fake_nvml.c"
-ROOT = SOURCE.parents[2]
-MIB = 1024 * 1024
+ROOT = Path(__file__).parents[2]
 NVML_DRIVER_NOT_LOADED, NVML_GPU_IS_LOST, NVML_UNKNOWN = 9, 15, 999
 
 ONE_GPU = ("driver\t560.35.03", "device\t0\tGPU-1111\tNVIDIA GeForce RTX 4090")
@@ -103,19 +101,9 @@ class Machine:
             self._child.communicate()
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler `cc` for the fake NVML library")
-    built = tmp_path_factory.mktemp("nvml") / "libnvidia-ml.so.1"
-    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-o", built, SOURCE], check=True)
-    return built
-
-
 @pytest.fixture
-def machine(tmp_path: Path, library: Path) -> Iterator[Machine]:
-    machine = Machine(tmp_path, library)
+def machine(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path, nvml_library)
     yield machine
     machine.close()
 
