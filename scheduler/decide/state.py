@@ -101,6 +101,8 @@ class Live:
     spoiled: frozenset[tuple[str, str]] = frozenset()
     #: (device, Xid) of every error that was told
     told_xids: frozenset[tuple[str, int]] = frozenset()
+    #: facts that were asked to be recorded and are not yet: nothing is decided before
+    unrecorded: int = 0
     #: why the daemon is ending; None while it is not
     stopping: str | None = None
     #: what an earlier daemon left in flight has been settled; nothing is decided before

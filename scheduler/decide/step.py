@@ -43,7 +43,7 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
     every decision is made on a state that knows all recorded facts.
     """
     if isinstance(event, facts.RoundFact | facts.DaemonFact | facts.LedgerFact):
-        before, state = state, _live_after(fold(state, event), event, limits)
+        before, state = state, _live_after(_told(fold(state, event)), event, limits)
         actions = after_fact(before, state, event, limits)
     else:
         before, state = state, _live_after_input(state, event, limits)
@@ -53,10 +53,12 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
             actions = after_reading(before, state, event, limits)
         else:
             actions = after_input(before, state, event, limits)
-    if not any(isinstance(action, act.Record | act.Exit) for action in actions):
+    is_told_all = state.live.unrecorded == 0
+    if is_told_all and not any(isinstance(action, act.Record | act.Exit) for action in actions):
         actions += _due(state, limits)
     actions += _ahead(state, event, limits)
-    if state.live.fetching is None and not any(isinstance(a, act.Record | act.FetchResult) for a in actions):
+    is_settled = not any(isinstance(action, act.Record | act.FetchResult) for action in actions)
+    if is_told_all and is_settled and state.live.fetching is None:
         actions += _releases(state)  # what is decided is decided: no run goes on in those any more
     return _live_after_actions(state, actions), actions
 
@@ -105,10 +107,15 @@ def _releases(state: State) -> tuple[Action, ...]:
 
 
 def _live_after_actions(state: State, actions: tuple[Action, ...]) -> State:
-    """Spare and workers as the actions leave them, made or told to go; and what is being looked up."""
+    """Spare and workers as the actions leave them, made or told to go; what is being looked up, and how much
+    is still to be recorded.
+    """
     spare, workers, fetching = state.live.spare, dict(state.live.workers), state.live.fetching
+    unrecorded = state.live.unrecorded
     for action in actions:
         match action:
+            case act.Record():
+                unrecorded += 1
             case act.FetchResult():
                 fetching = action
             case act.PrepareAhead(start=started):
@@ -119,10 +126,13 @@ def _live_after_actions(state: State, actions: tuple[Action, ...]) -> State:
                 workers[attempt_id] = replace(workers[attempt_id], is_leaving=True)
             case act.EndWorker(attempt_id=attempt_id, reason=reason) if reason and attempt_id in workers:
                 workers[attempt_id] = replace(workers[attempt_id], ended_for=reason)
-    is_looking_up = fetching is not state.live.fetching
-    if spare is state.live.spare and workers == state.live.workers and not is_looking_up:
+    has_more = fetching is not state.live.fetching or unrecorded != state.live.unrecorded
+    if spare is state.live.spare and workers == state.live.workers and not has_more:
         return state
-    return replace(state, live=replace(state.live, spare=spare, workers=workers, fetching=fetching))
+    return replace(
+        state,
+        live=replace(state.live, spare=spare, workers=workers, fetching=fetching, unrecorded=unrecorded),
+    )
 
 
 def why_nothing_runs(state: State, limits: Limits) -> str | None:
@@ -137,6 +147,12 @@ def is_idle(state: State, limits: Limits) -> bool:
     """Whether nothing at all is left to do."""
     move = next_move(state, limits)
     return isinstance(move, Wait) and move.is_idle and not state.live.attempt_ids
+
+
+def _told(state: State) -> State:
+    """One fact less is still to be recorded; the first one of a daemon was asked for by nobody."""
+    left = state.live.unrecorded
+    return state if left == 0 else replace(state, live=replace(state.live, unrecorded=left - 1))
 
 
 def _live_after(state: State, fact: facts.Fact, limits: Limits) -> State:
