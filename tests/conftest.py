@@ -17,7 +17,7 @@ AMOUNTS = {
     "power_cuts": 1000,
     "specs": 100_000,
     "runs": 10_000,
-    "steps": 2000,
+    "histories": 2000,
     "races": 200,
     "stops": 200,
 }
