@@ -28,8 +28,8 @@ from scheduler.decide.state import (
     is_spare,
     open_attempts,
     with_gate,
-    without_backoff,
     with_loaded,
+    without_backoff,
 )
 
 #: results that are looked up ahead of their turn
