@@ -46,6 +46,7 @@ from scheduler.effects.spool import Spool
 from scheduler.effects.status import StatusFile
 from scheduler.effects.stored_results import StoredResults
 from scheduler.effects.surroundings import Surroundings
+from scheduler.effects.tidying import Tidying
 from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Orphan, Workers, become_subreaper
 from scheduler.report.lines import line_for, wait_line, warning_lines
@@ -60,6 +61,9 @@ from scheduler.rounds.settings import Settings
 class LookAround:
     """Something may have changed: scan the queue, take requests, look at disk and windows."""
 
+
+#: once a day old runs are looked through, at an hour when few people wait for an answer
+TIDY_TIME = {"hour": 4, "minute": 40}
 
 Item = inputs.Input | SpecReturned | LookAround
 
@@ -146,6 +150,7 @@ class Daemon:
             prepare_timeout_seconds=settings.prepare_timeout_seconds,
             prepare_ahead=settings.prepare_ahead,
             grace_seconds=settings.grace_seconds,
+            keep_checkpoints=settings.retention.keep_checkpoints,
             reuse_baselines=settings.reuse_baselines,
             reuse_results=settings.reuse_results,
             baseline_check_every=settings.baseline_check_every,
@@ -220,6 +225,13 @@ class Daemon:
         self._gpu = GpuWatch(gpu, self.post, self._workers.pids) if gpu is not None else None
         self._advice = Advice(home, environment=environment, post=self.post, report=self._log.line)
         self._results = StoredResults(home, post=self.post, report=self._log.line)
+        self._tidying = Tidying(
+            home,
+            settings.retention,
+            post=self.post,
+            dropped=self._reporting.write,
+            report=self._log.line,
+        )
         self._performer = Performer(
             home,
             post=self.post,
@@ -234,6 +246,7 @@ class Daemon:
             log=self._log,
             patience=patience,
             results=self._results,
+            tidying=self._tidying,
         )
         folders = (home.queue, home.control)
         self._watch = watch(folders, lambda: self.post(LookAround()), report=self._log.line)
@@ -262,6 +275,7 @@ class Daemon:
         for number, window in enumerate(self._settings.windows):
             for edge, fields in window.cron_edges():
                 self._timers.cron(fields, LookAround, name=f"window {number} {edge}")
+        self._timers.cron(TIDY_TIME, inputs.TidyDue, name="tidy")
         self._timers.start()
         self._look_around()
         # Ready: whoever waits for the daemon sees it now, and not when something first happens.
@@ -286,6 +300,7 @@ class Daemon:
         self._advice.close()
         self._results.close()
         self._workers.close()
+        self._tidying.close()
         self._reporting.close()
         self._notices.close()
         self._offer_status(self._exit or "the daemon failed")

@@ -9,7 +9,15 @@ from typing import Any, Literal
 from policies._advice import Question
 from policies.evidence import Outcome
 from scheduler.decide.ended import EndedRound
-from scheduler.decide.facts import Fact, RoundAccepted, RunFinished, RunIntended, RunStarted, SpecRejected
+from scheduler.decide.facts import (
+    Fact,
+    RoundAccepted,
+    RunFilesDropped,
+    RunFinished,
+    RunIntended,
+    RunStarted,
+    SpecRejected,
+)
 from scheduler.decide.inputs import DeadlinePassed, EndedBy, LookKind, RequestMade
 from scheduler.rounds.round import Task
 
@@ -221,6 +229,21 @@ class FetchResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTidy:
+    """Look for files of old runs that may go. What is found comes back as TidyPlanned."""
+
+    #: a person waits for it; otherwise it leaves a report the time to be made
+    is_hurried: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropRunFiles:
+    """Remove what was decided to go. Only after its RunFilesDropped is on disk."""
+
+    dropped: RunFilesDropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
     """The daemon has nothing left to do."""
 
@@ -250,5 +273,7 @@ Effect = (
     | WriteReport
     | DiscardRequest
     | FetchResult
+    | PlanTidy
+    | DropRunFiles
 )
 Action = Record | LoadRound | KeepSpec | Effect | Exit

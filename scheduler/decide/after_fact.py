@@ -26,14 +26,14 @@ EXIT_SECONDS = 10.0
 
 def after_fact(before: State, state: State, fact: facts.Fact, limits: Limits) -> tuple[Action, ...]:
     """Effects that `fact`, already folded into `state`, calls for."""
-    return (*_effects(before, state, fact, limits), *_dropped_states(state, fact))
+    return (*_effects(before, state, fact, limits), *_dropped_states(state, fact, limits))
 
 
-def _dropped_states(state: State, fact: facts.Fact) -> tuple[Action, ...]:
+def _dropped_states(state: State, fact: facts.Fact, limits: Limits) -> tuple[Action, ...]:
     name = getattr(fact, "task", None)
     if not isinstance(fact, facts.RoundFact) or name is None:
         return ()
-    run_dirs = states_of_no_use(state.rounds[fact.round].tasks[name], fact)
+    run_dirs = states_of_no_use(state.rounds[fact.round].tasks[name], fact, limits.keep_checkpoints)
     return (act.DropStates(round=fact.round, run_dirs=run_dirs),) if run_dirs else ()
 
 
@@ -72,7 +72,10 @@ def _effects(before: State, state: State, fact: facts.Fact, limits: Limits) -> t
                 act.WriteReport(round=fact.round),
                 act.MoveSpec(round=fact.round, file=ended.file, suffix=ended.suffix, to="done"),
                 act.CloseRecords(ended=ended, results=part_of(before.rounds[fact.round])),
+                act.PlanTidy(),
             )
+        case facts.RunFilesDropped():
+            return (act.DropRunFiles(dropped=fact),)
     return ()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from scheduler.decide import actions as act
@@ -14,6 +15,7 @@ from scheduler.decide.failures import Limits
 from scheduler.decide.forgetting import forgotten
 from scheduler.decide.importing import imported
 from scheduler.decide.liveness import alive, going_on
+from scheduler.decide.retention import Drop
 from scheduler.decide.state import RoundState, State, is_spare, open_attempt, open_attempts
 from scheduler.decide.stopping import after_advice, after_evaluation
 from scheduler.decide.task_state import Attempt
@@ -43,6 +45,10 @@ def after_input(before: State, state: State, event: inputs.Input, limits: Limits
         case inputs.RoundDamaged(request=request):
             answer = f"round {request.round} cannot be retried: {event.problem}"
             return (act.DiscardRequest(id=request.id, answer=answer),)
+        case inputs.TidyDue():
+            return (act.PlanTidy(),)
+        case inputs.TidyPlanned(drops=drops):
+            return tuple(act.Record(fact=fact) for fact in _granted_drops(state, drops))
         case inputs.ShutdownRequested():
             ending = dict.fromkeys(state.live.attempt_ids)  # a spare may be leaving under a worker's name
             return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in ending)
@@ -194,8 +200,19 @@ def _after_request(state: State, event: inputs.RequestMade) -> tuple[Action, ...
     ended = state.ended.get(event.round or "")
     if event.verb == "retry" and ended is not None and ended.outcome != "cancelled":
         return (act.LoadRound(request=event, round=ended.id),)
+    if event.verb == "tidy":
+        answer = "looking for what may go; TIDY in launcher.log tells what does"
+        return (act.PlanTidy(is_hurried=True), act.DiscardRequest(id=event.id, answer=answer))
     granted, answer = _granted(state, event)
     return (*(act.Record(fact=fact) for fact in granted), act.DiscardRequest(id=event.id, answer=answer))
+
+
+def _granted_drops(state: State, drops: tuple[Drop, ...]) -> Iterator[facts.RunFilesDropped]:
+    """What was planned, of rounds that are still over: a person may have retried one meanwhile."""
+    for drop in drops:
+        ended = state.ended.get(drop.round)
+        if ended is not None and ended.outcome != "parked":
+            yield facts.RunFilesDropped(**asdict(drop))
 
 
 def _granted(state: State, event: inputs.RequestMade) -> tuple[tuple[facts.Fact, ...], str]:

@@ -51,6 +51,7 @@ FACT_TYPES: dict[str, type[Any]] = {
         facts.DrainStarted,
         facts.GpuDirtied,
         facts.GpuCleared,
+        facts.RunFilesDropped,
         facts.XidReported,
         facts.LessonLearnt,
         facts.BaselineKept,

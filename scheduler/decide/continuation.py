@@ -13,6 +13,7 @@ from scheduler.decide import facts
 from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.task_state import TaskState
 from scheduler.rounds.identity import RunKey
+from scheduler.rounds.retention_settings import KeptCheckpoints
 
 
 def steps_to_keep_for(task: TaskState, stage: str, slot: int) -> int | None:
@@ -37,9 +38,16 @@ def state_to_go_on_from(task: TaskState, key: RunKey, protocols: Mapping[str, st
     return None
 
 
-def states_of_no_use(task: TaskState, fact: facts.Fact) -> tuple[str, ...]:
-    """Run folders whose kept state nobody will go on from any more, once `fact` is known."""
+def states_of_no_use(task: TaskState, fact: facts.Fact, kept: KeptCheckpoints = "none") -> tuple[str, ...]:
+    """Run folders whose kept state nobody will go on from any more, once `fact` is known.
+
+    Those that a person wants to be `kept` are left out: who is a winner is known when the task is finished.
+    """
+    if kept == "all":
+        return ()
     match fact:
+        case facts.RunFinished() | facts.VariantHeld() if kept == "winners":
+            return ()
         case facts.RunFinished(inherited_steps=steps, key=key) if steps and not fact.has_failed:
             origin = next((a.intended for a in task.attempts[key] if a.finished == fact), None)
             taken = origin.continue_from if origin is not None else None
@@ -47,7 +55,9 @@ def states_of_no_use(task: TaskState, fact: facts.Fact) -> tuple[str, ...]:
         case facts.VariantPruned(config=config) | facts.VariantHeld(config=config):
             return tuple(run.run_dir for run in _kept(task, task.keys.get(config, ())))
         case facts.TaskFinished():
-            return tuple(run.run_dir for run in _kept(task, task.attempts))
+            winners = {name for name, reached in task.verdicts.items() if reached.verdict == "WINNER"}
+            spared = winners if kept == "winners" else set()
+            return tuple(run.run_dir for run in _kept(task, task.attempts) if run.config not in spared)
     return ()
 
 

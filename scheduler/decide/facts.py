@@ -431,6 +431,23 @@ class XidReported(DaemonFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilesDropped(DaemonFact):
+    """It was decided to remove files of runs of an ended round; a look finds again what is still there."""
+
+    round: str
+    #: the rule that they go by
+    reason: str
+    #: run folders whose kept state goes
+    states: tuple[str, ...] = ()
+    #: run folders of which what reuse and reports need stays, and a kept state
+    reduced: tuple[str, ...] = ()
+    #: run folders that go whole
+    removed: tuple[str, ...] = ()
+    #: what that frees
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFact:
     """A fact that outlives its round."""
 

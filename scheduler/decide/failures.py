@@ -12,6 +12,7 @@ from scheduler.decide.facts import RunFinished
 from scheduler.decide.run_marks import RunMark, asks_for_repeat
 from scheduler.decide.same_failure import times_alike
 from scheduler.decide.task_state import Attempt, TaskState
+from scheduler.rounds.retention_settings import KeptCheckpoints
 
 Then = Literal["end", "park"]
 
@@ -45,6 +46,8 @@ class Limits:
     baseline_check_every: int = 0
     #: whether a run that shared its device with foreign processes is made once more
     repeat_contaminated: bool = True
+    #: which kept states stay once no run can go on from them
+    keep_checkpoints: KeptCheckpoints = "none"
     #: between SIGTERM and SIGKILL
     grace_seconds: float = 10.0
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from policies._ledger import Lesson
 from scheduler.decide.facts import Fact, RunFinished
+from scheduler.decide.retention import Drop
 
 if TYPE_CHECKING:  # the state holds inputs
     from scheduler.decide.state import RoundState
@@ -161,7 +162,7 @@ class RequestMade:
     """A person asked for something through `queue/control/`."""
 
     id: str
-    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import", "forget"]
+    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import", "forget", "tidy"]
     round: str | None = None
     task: str | None = None
     #: content key of the result that is meant; of "forget" only
@@ -197,6 +198,18 @@ class ResultFetched:
     run: RunFinished | None
     #: what is wrong with it, in words
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TidyDue:
+    """It is time to look for files of old runs that may go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TidyPlanned:
+    """What may go by the rules, as the folders of ended rounds were a moment ago."""
+
+    drops: tuple[Drop, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +264,8 @@ Input = (
     | RoundLoaded
     | RoundDamaged
     | ResultFetched
+    | TidyDue
+    | TidyPlanned
     | GateChanged
     | XidSeen
     | ShutdownRequested

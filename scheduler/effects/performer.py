@@ -22,6 +22,7 @@ from scheduler.effects.patience import Patience
 from scheduler.effects.reception import Reception
 from scheduler.effects.reporting import Reporting
 from scheduler.effects.stored_results import StoredResults
+from scheduler.effects.tidying import Tidying
 from scheduler.effects.workers import Workers
 from scheduler.rounds.paths import HomePaths, RunPaths
 from scheduler.rounds.settings import Settings
@@ -49,7 +50,9 @@ class Performer:
         log: LauncherLog,
         patience: Patience,
         results: StoredResults,
+        tidying: Tidying,
     ) -> None:
+        self._tidying = tidying
         self._results = results
         self._home = home
         self._post = post
@@ -101,6 +104,10 @@ class Performer:
                     shutil.rmtree(self._home.round(round_id).run(run_dir).checkpoint, ignore_errors=True)
             case act.FetchResult():
                 self._results.fetch(action)
+            case act.PlanTidy(is_hurried=is_hurried):
+                self._tidying.look(is_hurried=is_hurried)
+            case act.DropRunFiles(dropped=dropped):
+                self._tidying.drop(dropped)
             case act.WriteReport(round=round_id, is_live=is_live):
                 self._reporting.write(round_id, is_live=is_live)
             case act.UnloadRound(round=round_id):

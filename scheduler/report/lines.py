@@ -11,6 +11,7 @@ from collections import Counter
 from policies.evidence import Objective
 from scheduler.decide import facts
 from scheduler.decide.facts import PROBE_STAGE
+from scheduler.decide.retention import Drop
 from scheduler.decide.state import State
 from scheduler.decide.xids import words_of
 from scheduler.report import numbers
@@ -103,12 +104,21 @@ def _daemon(fact: facts.DaemonFact) -> str | None:
             return f"DRAIN {one_line(fact.reason)}"
         case facts.GpuDirtied():
             return f"GPU device={fact.device} dirty: {one_line(fact.reason)}"
+        case facts.RunFilesDropped():
+            return f"TIDY round={fact.round} {dropped_words(fact)}"
         case facts.GpuCleared():
             return f"GPU device={fact.device} clean again"
         case facts.XidReported():
             during = f" during {', '.join(fact.attempts)}" if fact.attempts else ""
             return f"GPU device={fact.device} reports {words_of(fact.xid)}{during}"
     return None
+
+
+def dropped_words(drop: facts.RunFilesDropped | Drop) -> str:
+    """What of a round's runs goes, and why."""
+    kinds = (("removed", drop.removed), ("reduced", drop.reduced), ("states", drop.states))
+    counts = " ".join(f"{name}={len(runs)}" for name, runs in kinds if runs)
+    return f"{counts} freed={numbers.size(drop.bytes)} ({one_line(drop.reason)})"
 
 
 def _round(fact: facts.RoundFact, before: State) -> str | None:

@@ -43,6 +43,16 @@ def plain_number(number: float) -> str:
     return f"{number:.4f}" if 0.01 <= abs(number) < 1000 or number == 0 else f"{number:.5g}"
 
 
+def size(number_of_bytes: int) -> str:
+    """`512B`, `1.5MiB`, `2.0GiB`. One word, so that a line can be split at spaces."""
+    amount = float(number_of_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:.0f}{unit}" if unit == "B" else f"{amount:.1f}{unit}"
+
+
 def duration(seconds: float) -> str:
     """`45 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
     whole = round(seconds)

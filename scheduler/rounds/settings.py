@@ -13,6 +13,7 @@ from typing import Any
 from scheduler.rounds.errors import SettingsError
 from scheduler.rounds.notice import NOTICE_KINDS, NotifySettings, is_address
 from scheduler.rounds.problems import NOTHING, Problem, printable, rendered, unknown_words
+from scheduler.rounds.retention_settings import KEPT_CHECKPOINTS, RetentionSettings
 from scheduler.rounds.windows import Window
 
 #: longer than any wait that makes sense, short enough for every clock: a year
@@ -88,6 +89,8 @@ class Settings:
     prepare_timeout_seconds: float = 3600.0
     #: where a person who is away is told of what happens, and of what; the table [notify]
     notify: NotifySettings = field(default_factory=NotifySettings)
+    #: how long what takes room stays; the table [retention]
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     #: launcher.log begins a new file before it grows beyond this; 0 for never
     log_max_mib: float = 16.0
     #: older files of launcher.log that are kept
@@ -230,6 +233,12 @@ def _notice_kind(value: Any) -> str:
     return str(value)
 
 
+def _kept_checkpoints(value: Any) -> str:
+    if value not in KEPT_CHECKPOINTS:
+        raise ValueError(f"must be one of {', '.join(KEPT_CHECKPOINTS)}")
+    return str(value)
+
+
 #: how each key is read
 _RULES: Rules = {
     "device": _device,
@@ -263,4 +272,13 @@ _RULES: Rules = {
 #: what a table is made into, and how its keys are read
 _TABLES: dict[str, tuple[Callable[..., Any], Rules]] = {
     "notify": (NotifySettings, {"urls": ListOf(_address), "on": ListOf(_notice_kind)}),
+    "retention": (
+        RetentionSettings,
+        {
+            "keep_checkpoints": _kept_checkpoints,
+            "keep_run_folders_days": _number(0.0, 1e6),
+            "keep_rounds": _whole(0, 1_000_000),
+            "max_results_gib": _number(0.0, 1e9),
+        },
+    ),
 }

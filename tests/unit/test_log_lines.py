@@ -213,3 +213,12 @@ def test_every_fact_has_a_line_or_is_silent_on_purpose() -> None:
         line = line_for(fact, state)
         state = fold(state, fact)
         assert (line is None) == (codec.event_name(type(fact)) in silent)
+
+
+def test_what_goes_of_old_runs_is_told_with_its_reason() -> None:
+    gone = facts.RunFilesDropped(
+        round="night", reason="older than 30 days", states=("a",), removed=("b", "c"), bytes=3 * 2**29
+    )
+    assert line_for(gone, State()) == (
+        "TIDY round=night removed=2 states=1 freed=1.5GiB (older than 30 days)"
+    )
