@@ -40,7 +40,7 @@ from scheduler.effects.performer import Performer
 from scheduler.effects.process_tree import boot_id
 from scheduler.effects.reception import Reception, SpecReturned
 from scheduler.effects.recovery import Recovery, recovered, replay
-from scheduler.effects.reporting import Reporting
+from scheduler.effects.reporting import Reporting, is_current
 from scheduler.effects.reserve import Reserve
 from scheduler.effects.spool import Spool
 from scheduler.effects.status import StatusFile
@@ -324,7 +324,7 @@ class Daemon:
         for ended in self._state.ended.values():
             move = act.MoveSpec(round=ended.id, file=ended.file, suffix=ended.suffix, to="done")
             self._reception.move(move)
-            if not self._home.round(ended.id).report.exists():
+            if not is_current(self._home.round(ended.id)):
                 self._reporting.write(ended.id)
 
     def _record_start(self) -> None:

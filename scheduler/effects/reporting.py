@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from scheduler.rounds.paths import HomePaths
+from scheduler.rounds.paths import HomePaths, RoundPaths
 
 #: a live report is made again after ten times as long as it took: a tenth of a core at most
 LIVE_WAIT_FACTOR = 10.0
@@ -35,6 +36,23 @@ def make_report(home: HomePaths, round_id: str) -> None:
         print(f"the report of {round_id} took over {MAX_SECONDS:.0f} s and was given up", file=sys.stderr)
     except OSError as error:
         print(f"the report of {round_id} could not be started: {error}", file=sys.stderr)
+
+
+def is_current(paths: RoundPaths) -> bool:
+    """Whether the page was made from the records as they are: a live one is left behind by a round's end."""
+    return _changed_at(paths.report) == records_stamp(paths)
+
+
+def records_stamp(paths: RoundPaths) -> int:
+    """Another one after every record. A page that was made from the records carries it as its own time."""
+    return _changed_at(paths.records) or 0
+
+
+def _changed_at(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 class Reporting:

@@ -5,7 +5,10 @@ They hold no ages and no "now": the same records and files give the same bytes.
 
 from __future__ import annotations
 
+import os
+
 from scheduler.effects.files import publish
+from scheduler.effects.reporting import records_stamp
 from scheduler.report.attachments import find_attachments
 from scheduler.report.index import read_index, render_index
 from scheduler.report.load import load_history
@@ -20,10 +23,12 @@ def publish_round(paths: RoundPaths) -> None:
 
     Where a task is parked and a change to its spec would help, that spec too.
     """
+    stamp = records_stamp(paths)
     history = load_history(paths)
     publish_suggestion(history.state, paths)
     labels = publish_summary(history.state, paths)
     publish(paths.report, render_page(history, find_attachments(history, paths), labels).encode())
+    os.utime(paths.report, ns=(stamp, stamp))
 
 
 def publish_index(home: HomePaths) -> None:
