@@ -1,0 +1,112 @@
+"""Power cuts on real file systems: nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from acknowledging import Writer, nothing_is_lost
+from ended_round import ended_as_ever
+from power_cut import Disk, made_disk
+from real_home import Home
+from violations import violation_of
+
+from scheduler.effects.spool import submit
+from scheduler.rounds.paths import HomePaths
+
+#: xfs takes half as many: what there is to find is the same
+SHARE = {"ext4": 1.0, "xfs": 0.5}
+#: one in so many meets a whole daemon with its runs
+WHOLE_DAEMONS = 50
+LONGEST_WORK_SECONDS = 0.25
+#: of a round that takes about three
+LONGEST_ROUND_SECONDS = 4.0
+
+
+@pytest.mark.fault(
+    "a power cut", moment="at any moment", outcome="no acknowledged spec and no acknowledged record is lost"
+)
+@pytest.mark.amount("power_cuts")
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_nothing_acknowledged_is_lost_to_a_power_cut(
+    tmp_path: Path, amount: int, pytestconfig: pytest.Config, kind: str
+) -> None:
+    seed = pytestconfig.getoption("seed") or secrets.randbits(32)
+    chance = random.Random(seed)
+    cuts = round(amount * SHARE[kind])
+    heard: Counter[str] = Counter()
+    violations = []
+    with made_disk(kind, tmp_path / "disk") as disk:
+        print(f"\n{cuts} power cuts of {kind}, --seed {seed}")
+
+        def one(number: int) -> None:
+            heard.update(_cut_while_writing(disk, f"home{number}", chance))
+
+        for number, violation in enumerate(map(violation_of(one), range(cuts))):
+            if violation is not None:
+                violations.append((number, violation))
+                print(f"cut {number}: {violation}", flush=True)
+    print(f"{cuts} power cuts, acknowledged: {dict(heard)}, {len(violations)} violations")
+    assert heard["queued"] > cuts / 2
+    assert not violations
+
+
+def _cut_while_writing(disk: Disk, name: str, chance: random.Random) -> Counter[str]:
+    """Cut the power of a home at work, check it, and remove it; what had been acknowledged, by step."""
+    home = HomePaths(disk.folder / name)
+    for folder in home.folders():
+        folder.mkdir(parents=True)
+    writer = Writer(home)
+    time.sleep(chance.uniform(0.0, LONGEST_WORK_SECONDS))
+    disk.cut()
+    acknowledged = writer.end()
+    disk.switch_on()
+    if acknowledged:
+        nothing_is_lost(home, acknowledged)
+    shutil.rmtree(home.root, ignore_errors=True)
+    return Counter(step for step, _, _ in acknowledged)
+
+
+@pytest.mark.fault(
+    "a power cut",
+    moment="at any moment of a round",
+    outcome="the round ends with the verdicts it would have had",
+)
+@pytest.mark.amount("power_cuts")
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_round_ends_as_ever_after_a_power_cut(
+    tmp_path: Path, amount: int, pytestconfig: pytest.Config, kind: str
+) -> None:
+    seed = pytestconfig.getoption("seed") or secrets.randbits(32)
+    chance = random.Random(seed)
+    cuts = max(1, round(amount * SHARE[kind]) // WHOLE_DAEMONS)
+    for number in range(cuts):
+        with made_disk(kind, tmp_path / f"disk{number}") as disk:
+            _cut_during_round(disk, tmp_path / f"out{number}", chance)
+    print(f"\n{cuts} power cuts of {kind} under a whole daemon, --seed {seed}, 0 violations")
+
+
+def _cut_during_round(disk: Disk, output: Path, chance: random.Random) -> None:
+    home = Home(disk.folder / "home", output)
+    submit(home.paths, home.spec("night", seconds=0.2).encode(), "night.toml")
+    os.sync()  # what the test itself has put there
+    try:
+        home.start()
+        time.sleep(chance.uniform(0.0, LONGEST_ROUND_SECONDS))
+        disk.cut()
+        home.kill()
+        disk.switch_on()
+        home.start()
+        home.wait_for("night")
+        ended_as_ever(home, "night")
+        assert home.stop() == 0
+    finally:
+        home.close()
