@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from full_disk import Filling, survive
-from violations import violation_of
+from violations import violations_among
 
 #: bytes are taken in pages by a file system in memory
 LEFT = (0, 4096, 8192)
@@ -28,20 +27,13 @@ def test_the_queue_pauses_and_goes_on_whichever_write_meets_the_full_disk(
 ) -> None:
     cases = fillings(amount)
     paused: list[float] = []
-    violations = []
 
     def one(number: int) -> None:
         seconds = survive(tmp_path / f"disk{number}", cases[number])
         if seconds is not None:
             paused.append(seconds)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for number, violation in enumerate(pool.map(violation_of(one), range(len(cases)))):
-            if violation is not None:
-                violations.append((cases[number], violation))
-                print(f"\n{cases[number]}: {violation}", flush=True)
-    print(
-        f"\n{len(paused)} full disks of {len(cases)} before the round was over, {len(violations)} violations;"
-    )
-    print(f"went on within {max(paused):.1f} s")
+    violations = violations_among(range(len(cases)), one, AT_ONCE)
+    print(f"{len(paused)} full disks ({len(cases) - len(paused)} came after the end of the round),")
+    print(f"{violations} violations; the queue went on within {max(paused, default=0.0):.1f} s")
     assert not violations

@@ -15,7 +15,7 @@ from acknowledging import Writer, nothing_is_lost
 from ended_round import ended_as_ever
 from power_cut import Disk, made_disk
 from real_home import Home
-from violations import violation_of
+from violations import violations_among
 
 from scheduler.effects.spool import submit
 from scheduler.rounds.paths import HomePaths
@@ -42,18 +42,14 @@ def test_nothing_acknowledged_is_lost_to_a_power_cut(
     chance = random.Random(seed)
     cuts = round(amount * SHARE[kind])
     heard: Counter[str] = Counter()
-    violations = []
     with made_disk(kind, tmp_path / "disk") as disk:
         print(f"\n{cuts} power cuts of {kind}, --seed {seed}")
 
         def one(number: int) -> None:
             heard.update(_cut_while_writing(disk, f"home{number}", chance))
 
-        for number, violation in enumerate(map(violation_of(one), range(cuts))):
-            if violation is not None:
-                violations.append((number, violation))
-                print(f"cut {number}: {violation}", flush=True)
-    print(f"{cuts} power cuts, acknowledged: {dict(heard)}, {len(violations)} violations")
+        violations = violations_among(range(cuts), one)
+    print(f"{cuts} power cuts of {kind}, acknowledged: {dict(heard)}, {violations} violations")
     assert heard["queued"] > cuts / 2
     assert not violations
 

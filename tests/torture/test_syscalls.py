@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from syscalls import Point, points, require_strace, survive_kill
-from violations import violation_of
+from violations import violations_among
 
 AT_ONCE = 3
 
@@ -26,17 +25,12 @@ def test_a_round_ends_as_ever_whichever_call_the_daemon_died_at(
     chosen = known if amount >= len(known) else known[:amount]
     print(f"\n{len(chosen)} of {len(known)} points, --seed {seed}")
     killed: list[Point] = []
-    violations = []
 
     def one(point: Point) -> None:
         if survive_kill(tmp_path / f"{point.call}{point.number}{point.recovers}", point):
             killed.append(point)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for point, violation in zip(chosen, pool.map(violation_of(one), chosen), strict=True):
-            if violation is not None:
-                violations.append((point, violation))
-                print(f"\n{point}: {violation}", flush=True)
-    in_recovery = sum(point.recovers is not None for point in killed)
-    print(f"\n{len(killed)} kills, {in_recovery} of them in a recovery, {len(violations)} violations")
+    violations = violations_among(chosen, one, AT_ONCE)
+    twice = sum(point.recovers is not None for point in killed)
+    print(f"{len(killed)} points, {twice} of them twice in a recovery, {violations} violations")
     assert not violations
