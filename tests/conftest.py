@@ -9,6 +9,9 @@ import fakes.gpu
 import pytest
 from real_home import Home
 
+# what tests share says what it found, as they do
+pytest.register_assert_rewrite("acknowledging", "ended_round", "full_disk", "killing", "syscalls")
+
 #: what `make torture` does how often, when nobody says: the figures that reliability is held to
 AMOUNTS = {
     "kills": 500,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -32,8 +33,8 @@ def _violation_of(check: Callable[[Case], object]) -> Callable[[Case], str | Non
     def call(case: Case) -> str | None:
         try:
             check(case)
-        except Exception as error:  # whatever it is, a case that is as it should be raises nothing
-            return f"{type(error).__name__}: {error}"
+        except Exception:  # whatever it is, a case that is as it should be raises nothing
+            return traceback.format_exc()
         return None
 
     return call
