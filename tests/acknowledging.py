@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -38,14 +39,21 @@ class Writer:
             finally:
                 os._exit(1)
         os.close(said)
+        os.set_blocking(self._heard, False)
 
-    def end(self) -> list[Acknowledged]:
-        """Kill it; all that it acknowledged."""
+    def acknowledged(self) -> list[Acknowledged]:
+        """All that it has acknowledged until now."""
+        said = b""
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self._heard, 65536):
+                said += piece
+        lines = said.decode().splitlines(keepends=True)
+        return [_acknowledged(line) for line in lines if line.endswith("\n")]
+
+    def end(self) -> None:
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
-        with open(self._heard, "rb") as heard:
-            lines = heard.read().decode().splitlines(keepends=True)
-        return [_acknowledged(line) for line in lines if line.endswith("\n")]
+        os.close(self._heard)
 
 
 def _acknowledged(line: str) -> Acknowledged:

@@ -118,8 +118,8 @@ def read_unless_written(path: Path, expected: Signature) -> Contents | None:
         has_writer = _has_writer(fd)
         if has_writer:
             return None
-        data = b"".join(iter(lambda: file.read(MAX_SPEC_BYTES), b""))
-        if Signature.of(os.fstat(fd)) != expected:
+        data = file.read(MAX_SPEC_BYTES + 1)
+        if len(data) != expected.size or Signature.of(os.fstat(fd)) != expected:
             return None
     return Contents(data=data, has_no_writer=has_writer is False)
 

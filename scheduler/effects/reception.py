@@ -12,7 +12,7 @@ from scheduler.decide.actions import MoveSpec
 from scheduler.decide.facts import RoundAccepted, SpecRejected
 from scheduler.decide.inputs import SpecChecked
 from scheduler.effects.arrivals import Arrival, Unreadable
-from scheduler.effects.files import publish
+from scheduler.effects.files import fsync_folder, publish
 from scheduler.effects.intake import check_spec, rejection_text
 from scheduler.effects.records import Journal
 from scheduler.effects.spool import Spool
@@ -83,6 +83,7 @@ class Reception:
         paths = self._home.round(accepted.round)
         key = accepted.file, accepted.sha256
         paths.root.mkdir(parents=True, exist_ok=True)
+        fsync_folder(paths.root.parent)  # or a power cut may take the folder with all that is durable in it
         secrets = self._secrets.get(key)
         if secrets:
             publish(paths.secrets, orjson.dumps(secrets), mode=0o600)
