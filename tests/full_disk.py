@@ -97,7 +97,7 @@ def _survived(home: Home, filling: Filling, filler: Path) -> float | None:
 
 def _paused(home: Home, process: subprocess.Popen[str]) -> None:
     """Nothing starts any more; the daemon lives, and says why it waits."""
-    wait_until(lambda: "the disk is full" in home.log() or "disk: " in home.log(), "the log to say so")
+    wait_until(lambda: "disk" in home.log() + home.output(), "the log to say so")
     wait_until(lambda: _is_waiting(home), f"the status to say so\n{home.log()}\n{home.output()}")
     started = len(home.events("night", "run_started"))
     time.sleep(WATCHED_SECONDS)
@@ -107,5 +107,7 @@ def _paused(home: Home, process: subprocess.Popen[str]) -> None:
 
 
 def _is_waiting(home: Home) -> bool:
-    status = read_status(home.paths.status) or {}
+    status = read_status(home.paths.status)
+    if status is None:  # a disk that was full before the daemon was ready has no room for one
+        return "the disk is full" in home.output()
     return "disk" in (status.get("why") or "")

@@ -246,6 +246,11 @@ def test_a_spec_dropped_while_no_daemon_ran_is_taken_at_the_start(home: Home) ->
     assert ends(home, "night") == PLAIN
 
 
+@pytest.mark.fault(
+    "a spec is submitted again",
+    moment="at any time",
+    outcome="the same bytes change nothing, others under its id are refused",
+)
 def test_the_same_file_again_changes_nothing_and_another_under_its_id_is_refused(home: Home) -> None:
     home.start()
     home.drop("night", home.spec("night"))

@@ -16,7 +16,12 @@ from pathlib import Path
 import pytest
 from real_home import Home, wait_until
 
+from scheduler import daemon
+from scheduler.cli import main
+from scheduler.effects import ownership
 from scheduler.effects.plain_text import plain_line
+from scheduler.rounds.errors import CorruptRecordsError
+from scheduler.rounds.paths import HomePaths
 
 
 def test_requests_are_answered_by_a_living_daemon(home: Home) -> None:
@@ -190,3 +195,23 @@ class TestDemo:
         assert '"status":"cancelled"' in records
         journal = (folder / "results" / "journal.jsonl").read_text()
         assert '"event":"daemon_stopped"' in journal
+
+
+@pytest.mark.fault(
+    "a home on a network file system",
+    moment="at the start",
+    outcome="refused, unless the settings say otherwise",
+)
+def test_a_home_on_a_network_file_system_is_refused_unless_told_otherwise(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ownership, "is_network_filesystem", lambda _: "nfs4")
+    monkeypatch.setattr(daemon, "replay", refuse)
+    assert main(["--home", str(home.paths.root), "daemon"]) == os.EX_USAGE
+    assert "is on a network file system (nfs4)" in capsys.readouterr().err
+    home.set("allow_network_filesystem", "true")
+    assert main(["--home", str(home.paths.root), "daemon"]) == os.EX_CONFIG
+
+
+def refuse(_: HomePaths) -> None:
+    raise CorruptRecordsError("as far as the records")

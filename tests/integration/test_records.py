@@ -118,6 +118,11 @@ def test_a_fact_cannot_carry_the_journals_own_fields(tmp_path: Path, field: str)
     journal.close()
 
 
+@pytest.mark.fault(
+    "a second daemon",
+    moment="while one writes",
+    outcome="it is kept away from the records",
+)
 def test_a_second_writer_is_kept_out_and_the_lock_is_not_inherited(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal, _ = Journal.open(path)
@@ -143,6 +148,11 @@ TAILS = {
 }
 
 
+@pytest.mark.fault(
+    "a torn last record",
+    moment="after a crash",
+    outcome="it is moved aside and a record says so",
+)
 @pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
 @pytest.mark.parametrize("before", [0, 3])
 def test_a_torn_tail_is_moved_aside_and_said_so(tmp_path: Path, tail: bytes, before: int) -> None:
@@ -190,6 +200,11 @@ def without(lines: list[bytes], number: int) -> list[bytes]:
     return lines[:number] + lines[number + 1 :]
 
 
+@pytest.mark.fault(
+    "a record is damaged, missing or doubled",
+    moment="while no daemon runs",
+    outcome="the start is refused with file and line, and nothing is changed",
+)
 @pytest.mark.parametrize(
     ("damage", "line"),
     [
@@ -222,6 +237,11 @@ def test_damage_that_would_lose_records_is_refused_and_nothing_is_touched(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.fault(
+    "a flipped byte",
+    moment="anywhere in the last three records",
+    outcome="the record is moved aside, or the start refused; none is lost silently",
+)
 def test_every_flipped_byte_of_the_last_records_is_repaired_or_refused(fast_folder: Path) -> None:
     path = fast_folder / "records.jsonl"
     records = filled(path, 5)
@@ -242,6 +262,11 @@ def test_every_flipped_byte_of_the_last_records_is_repaired_or_refused(fast_fold
             torn.unlink()
 
 
+@pytest.mark.fault(
+    "records cut short",
+    moment="anywhere in the last three",
+    outcome="whole records stay, the rest is moved aside",
+)
 def test_every_cut_through_the_last_records_is_repaired(fast_folder: Path) -> None:
     path = fast_folder / "records.jsonl"
     records = filled(path, 5)
@@ -315,6 +340,11 @@ while True:
 """
 
 
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="while it writes a record",
+    outcome="no acknowledged record is lost",
+)
 def test_no_acknowledged_record_is_lost_to_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     acknowledged = 0
@@ -336,10 +366,15 @@ def test_no_acknowledged_record_is_lost_to_kill_9(tmp_path: Path) -> None:
         acknowledged = len(records)
 
 
+@pytest.mark.fault(
+    "a full disk",
+    moment="with 0 to 8192 bytes left for a record",
+    outcome="the record is taken back whole, and written when there is room",
+)
 def test_a_full_disk_takes_the_record_back_and_the_journal_resumes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fast_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "records.jsonl"
+    path = fast_folder / "records.jsonl"
     journal, _ = Journal.open(path)
     first = journal.append({"event": "x"})
     size = path.stat().st_size
@@ -354,13 +389,13 @@ def test_a_full_disk_takes_the_record_back_and_the_journal_resumes(
         room -= count
         return count
 
-    for bytes_left in range(0, 90, 7):
-        room = bytes_left
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "write", write)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", write)
+        for bytes_left in range(8193):
+            room = bytes_left
             with pytest.raises(DiskFullError, match="Free some space"):
-                journal.append({"event": "x", "text": "y" * 100})
-        assert path.stat().st_size == size
+                journal.append({"event": "x", "texts": ["y" * 3000] * 3})
+            assert path.stat().st_size == size
     second = journal.append({"event": "x"})
     journal.close()
     assert list(read_records(path)) == [first, second]
@@ -381,6 +416,11 @@ def appended_until_full(journal: Journal) -> int:
     raise AssertionError("the disk never filled")
 
 
+@pytest.mark.fault(
+    "a full disk",
+    moment="while a record is written",
+    outcome="the record is taken back whole, and written when there is room",
+)
 def test_a_really_full_disk_is_survived(tiny_disk: Path) -> None:
     path = tiny_disk / "records.jsonl"
     filler = tiny_disk / "filler"
@@ -396,6 +436,11 @@ def test_a_really_full_disk_is_survived(tiny_disk: Path) -> None:
     assert len(opened(path)) == count + 1
 
 
+@pytest.mark.fault(
+    "a disk error",
+    moment="at a write or an fsync of a record",
+    outcome="nothing more is recorded; a new daemon replays the file",
+)
 @pytest.mark.parametrize("call", ["fsync", "write"])
 def test_after_any_other_failure_nothing_more_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str

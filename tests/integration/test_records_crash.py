@@ -107,6 +107,11 @@ print(points)
 '''
 
 
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="at any call of an append or a repair",
+    outcome="no acknowledged record is lost",
+)
 @pytest.mark.timeout(120)
 def test_a_kill_at_any_system_call_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     child = subprocess.run(

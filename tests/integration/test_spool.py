@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -148,6 +149,11 @@ def writer(home: HomePaths) -> Iterator[subprocess.Popen[str]]:
     child.communicate()
 
 
+@pytest.mark.fault(
+    "a spec still being copied",
+    moment="while it is written",
+    outcome="it is taken whole, once",
+)
 def test_a_slow_writer_is_waited_for(
     home: HomePaths, spool: Spool, clock: FakeClock, writer: subprocess.Popen[str]
 ) -> None:
@@ -165,6 +171,11 @@ def test_a_slow_writer_is_waited_for(
     assert only(settled(spool, clock)).data == b"first = 1\nsecond = 2\n"
 
 
+@pytest.mark.fault(
+    "a copy that pauses",
+    moment="half way through a spec",
+    outcome="it is read again before it is rejected",
+)
 def test_a_writer_that_closes_between_its_writes_gets_its_quiet_period(
     home: HomePaths, spool: Spool, clock: FakeClock
 ) -> None:
@@ -290,6 +301,11 @@ def test_folders_are_left_alone(home: HomePaths, spool: Spool, clock: FakeClock)
     assert settled(spool, clock) == []
 
 
+@pytest.mark.fault(
+    "a link, a pipe or a huge file in the queue",
+    moment="at any time",
+    outcome="rejected at once with the reason; never followed or waited for",
+)
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -404,6 +420,11 @@ def test_an_accepted_file_goes_to_active_and_then_to_done(
     assert (home.done / "night.toml").read_bytes() == SPEC
 
 
+@pytest.mark.fault(
+    "a spec is changed",
+    moment="after it was read",
+    outcome="it stays in the queue and is read anew",
+)
 def test_a_file_that_changed_after_it_was_read_stays_and_is_handed_out_anew(
     home: HomePaths, spool: Spool, clock: FakeClock
 ) -> None:
@@ -555,3 +576,23 @@ def test_a_file_that_vanishes_is_forgotten(home: HomePaths, spool: Spool, clock:
     assert spool.next_scan_in() is None
     shutil.copy(__file__, path)
     assert only(settled(spool, clock)).name == "x.toml"
+
+
+def test_a_file_that_grows_while_it_is_read_is_left_to_its_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(SPEC)
+    expected = arrivals.Signature.of(path.stat())
+    monkeypatch.setattr(arrivals, "_has_writer", lambda _: None)  # as on a file system without leases
+    with path.open("ab") as writer:
+
+        def growing(path: Path) -> BinaryIO:
+            file = path.open("rb", buffering=0)
+            monkeypatch.setattr(arrivals.Signature, "of", lambda _: expected)  # the times tick too slowly
+            writer.write(bytes(3 * arrivals.MAX_SPEC_BYTES))
+            writer.flush()
+            return file
+
+        monkeypatch.setattr(arrivals, "open_regular", growing)
+        assert arrivals.read_unless_written(path, expected) is None
