@@ -18,6 +18,14 @@ RUNS = [
 ]
 
 
+def ends_as_ever(home: Home, name: str) -> None:
+    """Start a daemon on what another one left, and raise AssertionError unless the round ends as ever."""
+    home.start()
+    home.wait_for(name)
+    ended_as_ever(home, name)
+    assert home.stop() == 0
+
+
 def ended_as_ever(home: Home, name: str, *, spoiled: Collection[str] = ("lost",)) -> None:
     """Raise AssertionError unless the round, which is over, has the records it should have.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ended_round import ended_as_ever
+from ended_round import ends_as_ever
 from real_home import PATIENCE_SECONDS, Home, wait_until
 
 from scheduler.effects.lock import holder
@@ -68,10 +68,7 @@ def survive_kill(folder: Path, point: Point) -> bool:
         if point.recovers is not None:
             _break_off(home, point.recovers)
         kills = [_killed(home, point) for _ in range(1 if point.recovers is None else 2)]
-        home.start()
-        home.wait_for("night")
-        ended_as_ever(home, "night")
-        assert home.stop() == 0
+        ends_as_ever(home, "night")
     finally:
         home.close()
     shutil.rmtree(folder)

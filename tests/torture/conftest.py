@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import secrets
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,11 @@ def amount(request: pytest.FixtureRequest) -> int:
     assert marker is not None, "say what the test takes: @pytest.mark.amount('kills')"
     count: int = request.config.getoption(marker.args[0])
     return count
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Whatever the test leaves to chance; the same again with the seed that is printed."""
+    seed = request.config.getoption("seed") or secrets.randbits(32)
+    print(f"\n{request.node.name}: --seed {seed}")
+    return random.Random(seed)

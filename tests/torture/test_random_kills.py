@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,8 @@ KILLS_OF_TWO_ROUNDS = 25
 @pytest.mark.amount("kills")
 @pytest.mark.timeout(0)
 def test_rounds_end_as_ever_however_often_the_daemon_is_killed(
-    tmp_path: Path, amount: int, pytestconfig: pytest.Config
+    tmp_path: Path, amount: int, chance: random.Random
 ) -> None:
-    seed = pytestconfig.getoption("seed") or secrets.randbits(32)
-    print(f"\n{amount} kills, --seed {seed}")
-    chance = random.Random(seed)
     for done in range(0, amount, KILLS_OF_TWO_ROUNDS):
         kills = min(KILLS_OF_TWO_ROUNDS, amount - done)
         home = Home(tmp_path / f"home{done}")

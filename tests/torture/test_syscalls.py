@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,13 @@ AT_ONCE = 3
 @pytest.mark.amount("syscalls")
 @pytest.mark.timeout(0)
 def test_a_round_ends_as_ever_whichever_call_the_daemon_died_at(
-    tmp_path: Path, amount: int, pytestconfig: pytest.Config
+    tmp_path: Path, amount: int, chance: random.Random
 ) -> None:
     require_strace()
-    seed = pytestconfig.getoption("seed") or secrets.randbits(32)
     known = points(tmp_path)
-    random.Random(seed).shuffle(known)
+    chance.shuffle(known)
     chosen = known if amount >= len(known) else known[:amount]
-    print(f"\n{len(chosen)} of {len(known)} points, --seed {seed}")
+    print(f"{len(chosen)} of {len(known)} points")
     killed: list[Point] = []
 
     def one(point: Point) -> None:
