@@ -175,6 +175,7 @@ class Daemon:
             echo=echo,
             max_bytes=round(settings.log_max_mib * 2**20) or None,
             kept=settings.log_files_kept,
+            make_room=reserve.release,
         )
         self._notices = Notices(
             settings.notify,
@@ -185,7 +186,7 @@ class Daemon:
         )
         #: of facts that are not durable yet
         self._untold: list[Notice] = []
-        self._status = StatusFile(home.status)
+        self._status = StatusFile(home.status, make_room=reserve.release)
         ended_at = recovery.last_run_finished_at
         self._metrics = MetricsFile(
             home,

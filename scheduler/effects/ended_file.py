@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scheduler.decide.ended import EndedRound
-from scheduler.effects.files import replace
+from scheduler.effects.files import NO_ROOM, replace
 from scheduler.effects.record_lines import decode, encode
 from scheduler.effects.records import read_records
 from scheduler.rounds.paths import RoundPaths
@@ -46,7 +46,7 @@ def write_ended(paths: RoundPaths, ended: EndedRound, results: Mapping[str, Any]
     try:
         replace(paths.ended, _line_of(paths, ended, results), sync=False)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT):
+        if error.errno not in NO_ROOM | {errno.ENOENT}:
             raise
 
 

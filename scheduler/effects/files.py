@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -12,6 +13,8 @@ from typing import BinaryIO
 #: temporary names are `.<name>.<random>.tmp`: hidden, and ignored by the spool
 _TEMPORARY_PATTERN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _LEFTOVER_AGE_SECONDS = 3600.0
+#: how a disk, a quota or a file system without inodes says that there is no room
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 #: types on which locks, leases or rename cannot be trusted between machines. 9p and virtiofs are not
 #: listed: they are also how sandboxes and virtual machines mount a plain local disk.

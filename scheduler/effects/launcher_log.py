@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scheduler.effects.clock import utc_now
+from scheduler.effects.files import NO_ROOM
 from scheduler.effects.plain_text import plain_line
 
 #: characters of a line that are kept
@@ -23,7 +24,8 @@ def older_log(path: Path, number: int) -> Path:
 
 
 class LauncherLog:
-    """Appends lines in local time. Never raises for a disk that will not take one: it counts what it drops.
+    """Appends lines in local time. Never raises for a disk that will not take one: where `make_room` finds no
+    room on a full one either, it counts what it drops.
 
     A line that would make the file larger than `max_bytes` begins a new one, and the `kept` youngest older
     files stay beside it. Somebody else may rotate it as well, at any time; the next line then opens the new
@@ -38,11 +40,13 @@ class LauncherLog:
         echo: TextIO | None = None,
         max_bytes: int | None = None,
         kept: int = 5,
+        make_room: Callable[[], bool] = lambda: False,
     ) -> None:
         self._path = path
         self._now = now
         self._max_bytes = max_bytes
         self._kept = kept
+        self._make_room = make_room
         self._lock = threading.Lock()
         #: also gets every line, for a daemon in the foreground
         self._echo = echo
@@ -51,6 +55,8 @@ class LauncherLog:
         self.dropped = 0
         #: True when a full disk cut a line short, so that the next one must not be glued to it
         self._is_torn = False
+        #: whether the last line found no room
+        self._is_full = False
 
     def line(self, text: str) -> None:
         """Append "2026-11-20 13:05:01+0100 TEXT"."""
@@ -61,7 +67,7 @@ class LauncherLog:
                 self._stamped(f"LOG dropped={self.dropped} (the disk was full)")
             ):
                 self.dropped = 0
-            if self.dropped or not self._append(line):
+            if self.dropped or not (self._append(line) or self._append_after_all(line)):
                 self.dropped += 1
 
     def close(self) -> None:
@@ -79,10 +85,15 @@ class LauncherLog:
             self._reopen_if_rotated()
             self._rotate_before(len(data))
             count = os.write(self._fd, data)
-        except OSError:
+        except OSError as error:
+            self._is_full = error.errno in NO_ROOM
             return False
+        self._is_full = count < len(data)
         self._is_torn = 0 < count < len(data) or (self._is_torn and count == 0)
         return count == len(data)
+
+    def _append_after_all(self, line: str) -> bool:
+        return self._is_full and self._make_room() and self._append(line)
 
     def _show(self, line: str) -> None:
         if self._echo is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 from scheduler.decide.ended import EndedRound
 from scheduler.decide.metrics import EndedSums, Readings, exposition, metrics_of, usage_of
 from scheduler.decide.state import State
-from scheduler.effects.files import replace
+from scheduler.effects.files import NO_ROOM, replace
 from scheduler.rounds.paths import HomePaths
 
 #: what has changed is written at most this often, which is as often as anybody scrapes
@@ -90,7 +89,7 @@ class MetricsFile:
             # Readable for the node exporter, which runs as somebody else; the umask has the last word.
             replace(self._home.metrics, exposition(metrics_of(state, sums, readings)), mode=0o644, sync=False)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in NO_ROOM:
                 raise
 
     def _sums(self, state: State) -> EndedSums:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from scheduler.effects.files import NO_ROOM
 from scheduler.effects.records import DiskFullError
 from scheduler.rounds.errors import RecordsWriteError
 
 #: between two tries on a full disk
 RETRY_SECONDS = 1.0
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
 
@@ -50,7 +48,7 @@ class Patience:
             try:
                 return effect()
             except (DiskFullError, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                if isinstance(error, OSError) and error.errno not in NO_ROOM:
                     raise
                 has_room = self._make_room()
                 if not has_room and not self._may_wait():

@@ -15,7 +15,7 @@ from typing import Any
 
 from scheduler.effects.clock import utc_now
 from scheduler.effects.fact_lines import Recorded, read_fact
-from scheduler.effects.files import fsync_folder, publish
+from scheduler.effects.files import NO_ROOM, fsync_folder, publish
 from scheduler.effects.record_lines import VERSION, decode, encode
 from scheduler.effects.record_reading import (
     BUFFER_BYTES,
@@ -28,8 +28,6 @@ from scheduler.effects.record_reading import (
 from scheduler.rounds.errors import AlreadyRunningError, RecordsWriteError
 
 __all__ = ["DiskFullError", "Journal", "decode", "encode", "read_facts", "read_records"]
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskFullError(RecordsWriteError):
@@ -163,7 +161,7 @@ class Journal:
                     raise OSError(errno.EIO, "the disk took no bytes")
                 rest = rest[count:]
         except OSError as error:
-            if error.errno not in _DISK_FULL:
+            if error.errno not in NO_ROOM:
                 raise self._broken("cannot be written", error) from error
             self._take_back()
             raise DiskFullError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from scheduler.effects.files import replace
+from scheduler.effects.files import NO_ROOM, replace
 
 _MAX_BYTES = 4 * 2**20
 
@@ -18,7 +17,8 @@ _MAX_BYTES = 4 * 2**20
 class StatusFile:
     """Replaces the status atomically, not oftener than people can read.
 
-    It is derived: nothing is fsynced, and a full disk leaves the old one in place until there is room.
+    It is derived: nothing is fsynced, and a full disk, on which `make_room` finds none either, leaves the old
+    one in place until there is room.
     """
 
     def __init__(
@@ -26,10 +26,12 @@ class StatusFile:
         path: Path,
         min_interval_seconds: float = 0.5,
         *,
+        make_room: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._min_interval_seconds = min_interval_seconds
+        self._make_room = make_room
         self._monotonic = monotonic
         self._written: bytes | None = None
         self._written_at: float | None = None
@@ -48,13 +50,18 @@ class StatusFile:
         if self._pending is None:
             return
         self._written_at = self._monotonic()
+        if self._replaced(self._pending) or (self._make_room() and self._replaced(self._pending)):
+            self._written, self._pending = self._pending, None
+
+    def _replaced(self, content: bytes) -> bool:
+        """Whether the disk had room."""
         try:
-            replace(self._path, self._pending, sync=False)
+            replace(self._path, content, sync=False)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in NO_ROOM:
                 raise
-            return
-        self._written, self._pending = self._pending, None
+            return False
+        return True
 
     def next_in(self) -> float | None:
         """Seconds until `flush` has something to do; None when readers have seen everything."""

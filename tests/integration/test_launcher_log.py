@@ -96,6 +96,34 @@ def test_lines_that_a_full_disk_swallows_are_counted(path: Path, monkeypatch: py
     assert texts(path) == ["before", "LOG dropped=3 (the disk was full)", "after"]
 
 
+def test_a_line_takes_the_room_that_was_set_aside_on_a_full_disk_only(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    error = errno.ENOSPC
+    is_full = True
+
+    def full(fd: int, data: bytes) -> int:
+        if is_full:
+            raise OSError(error, "no")
+        return write(fd, data)
+
+    def make_room() -> bool:
+        nonlocal is_full
+        is_full = False
+        return True
+
+    log = LauncherLog(path, make_room=make_room)
+    monkeypatch.setattr(os, "write", full)
+    log.line("told")
+    assert log.dropped == 0
+    is_full, error = True, errno.EACCES
+    log.line("not told")
+    assert is_full
+    log.close()
+    assert texts(path) == ["told"]
+
+
 def test_a_line_that_was_cut_short_is_not_glued_to_the_next(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

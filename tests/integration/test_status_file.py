@@ -84,6 +84,22 @@ def test_a_full_disk_leaves_the_old_status_until_there_is_room(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_status_takes_the_room_that_was_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    write = os.write
+    monkeypatch.setattr(os, "write", full)
+
+    def make_room() -> bool:
+        monkeypatch.setattr(os, "write", write)
+        return True
+
+    path = tmp_path / "status.json"
+    StatusFile(path, make_room=make_room).offer({"step": 1})
+    assert read_status(path) == {"step": 1}
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff"])
 def test_a_status_that_is_not_whole_is_none(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "status.json"
