@@ -27,10 +27,12 @@ from policies._guards import (
 )
 from policies._looks import LookPlan, Looks, take_look
 from policies._planning import Design, is_eval_limited
+from policies._race_level import Counters
 from policies._screening import Screened, baseline_quick_slots
 from policies._variance import (
     DEFAULT_DISCORDANCE,
     NoisePrior,
+    Spread,
     eval_variance,
     moderated,
     noise_kind,
@@ -50,6 +52,10 @@ class Ledger:
     medium: NoisePrior | None = None
     correlation: SeedCorrelation = field(default_factory=SeedCorrelation)
     effects: EffectPrior = DEFAULT_PRIOR
+    #: what the races of all tasks have found
+    counters: Counters = field(default_factory=Counters)
+    #: within-config spread of the candidates that earlier races of this very task have tested
+    own: Spread = field(default_factory=Spread)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +133,10 @@ def screened(task: TaskRuns) -> tuple[Screened, ...]:
     return tuple(screened_variant(task, name) for name in task.variants)
 
 
-def screened_variant(task: TaskRuns, name: str) -> Screened:
-    """One of them."""
+def screened_variant(task: TaskRuns, name: str, slots: Collection[int] | None = None) -> Screened:
+    """One of them; `slots` names those of the baseline at quick, where a policy has others."""
     runs = task.variants[name]
-    slots = baseline_quick_slots(len(task.variants))
+    slots = baseline_quick_slots(len(task.variants)) if slots is None else slots
     return Screened(
         name=name,
         quick=_slot_0_delta(task, runs, task.quick, slots) if task.quick != task.medium else None,
@@ -185,12 +191,16 @@ def evidence(
     task: TaskRuns, name: str, plan: LookPlan | None = None, failed: Collection[str] = ()
 ) -> Evidence:
     """Everything the verdict on `name` may depend on; `plan` once a confirm set is frozen."""
-    runs = task.variants[name]
-    known = knowledge(task, task.medium)
     confirmation = _confirmation(task, name, plan, failed) if plan is not None else None
+    return evidence_with(task, name, _design(knowledge(task, task.medium), plan), confirmation)
+
+
+def evidence_with(task: TaskRuns, name: str, design: Design, confirmation: Confirmation | None) -> Evidence:
+    """The same, where a policy has confirmed in its own way."""
+    runs = task.variants[name]
     return Evidence(
         objective=task.objective,
-        design=_design(known, plan),
+        design=design,
         is_no_op=is_no_op(runs, task.baseline),
         broken=broken_class(runs),
         infrastructure=infrastructure_class(runs),

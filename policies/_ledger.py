@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policies._assessment import Ledger, TaskRuns, progress, screened
-from policies._delta import SeedCorrelation, SeedPairs, compare, fit_correlation, fresh, pairs_of
+from policies._confirming import Confirmed
+from policies._delta import (
+    Comparison,
+    SeedCorrelation,
+    SeedPairs,
+    compare,
+    fit_correlation,
+    fresh,
+    pairs_of,
+)
 from policies._effect_prior import EffectPrior, Part, Reading, combined, refit
 from policies._looks import LookPlan
 from policies._posterior import medium_reading
+from policies._race_level import Counters
 from policies._variance import (
     MIN_SEEDS_FOR_SD,
     NoisePrior,
@@ -37,11 +47,18 @@ class Lesson:
     readings: tuple[Reading, ...]
     #: how many of them have fresh seeds
     confirmed: int
+    #: what a race adds to the home's counters
+    counters: Counters = field(default_factory=Counters)
+    #: of its fresh seeds, and the within-config spread of its candidates alone: the task's next race has the
+    #: baseline's runs again, and these no more
+    protocol: str = ""
+    candidates: Spread = field(default_factory=Spread)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to learn from it."""
-        return not (self.quick.df or self.medium.df or self.pairs.pairs or self.readings)
+        spreads = (self.quick.df, self.medium.df, self.candidates.df)
+        return not (any(spreads) or self.pairs.pairs or self.readings or self.counters != Counters())
 
 
 def lesson_of(
@@ -63,8 +80,22 @@ def lesson_of(
     failed = {*failed, *(name for name, runs in new_runs.items() if len(runs) < len(task.variants[name]))}
     task = replace(task, variants=new_runs)
     now = progress(task, plan, failed) if plan is not None else None
-    comparisons = now.comparisons if now is not None else {}
-    confirmed = now.confirmed if now is not None else {}
+    return lesson_from_fresh_seeds(
+        task,
+        now.comparisons if now is not None else {},
+        now.confirmed if now is not None else {},
+        only_measures=only_measures,
+    )
+
+
+def lesson_from_fresh_seeds(
+    task: TaskRuns,
+    comparisons: Mapping[str, Comparison],
+    confirmed: Mapping[str, Confirmed],
+    *,
+    only_measures: bool = False,
+) -> Lesson:
+    """The lesson of new runs, `comparisons` and `confirmed` being what the fresh ones among them showed."""
     readings = {each.name: list(each.readings) for each in screened(task) if each.stopped is None}
     for name in confirmed.keys() & readings.keys():
         readings[name].append(medium_reading(confirmed[name].estimate))
@@ -87,11 +118,11 @@ def lesson_of(
     )
 
 
-def learnt(lessons: Sequence[Lesson], objective: Objective) -> Ledger:
-    """What the lessons tell a task of that objective.
+def learnt(lessons: Sequence[Lesson], objective: Objective, protocols: Collection[str] = ()) -> Ledger:
+    """What the lessons tell a task of that objective, which runs in these protocols.
 
-    Noise is learnt from tasks of the same unit, correlation and effects from all; where there is too little,
-    the cold start stays.
+    Noise is learnt from tasks of the same unit, everything else from all; where there is too little, the cold
+    start stays.
     """
     kin = [each for each in lessons if each.unit == objective.unit]
     scales = [(each.min_effect / objective.min_effect) ** 2 for each in kin]
@@ -106,6 +137,15 @@ def learnt(lessons: Sequence[Lesson], objective: Objective) -> Ledger:
         effects=refit(
             [reading for each in lessons for reading in each.readings],
             confirmed=sum(each.confirmed for each in lessons),
+        ),
+        counters=sum((each.counters for each in lessons), Counters()),
+        own=sum(
+            (
+                _scaled(each.candidates, scale)
+                for each, scale in zip(kin, scales, strict=True)
+                if each.protocol in protocols
+            ),
+            Spread(),
         ),
     )
 
@@ -138,6 +178,8 @@ def ledger_from(data: Mapping[str, Any]) -> Ledger:
         medium=_prior_from(data["medium"]),
         correlation=SeedCorrelation(**data["correlation"]),
         effects=EffectPrior(parts=tuple(Part(**part) for part in data["effects"]["parts"])),
+        counters=Counters(**data.get("counters", {})),
+        own=Spread(**data.get("own", {})),
     )
 
 
@@ -151,6 +193,9 @@ def lesson_from(data: Mapping[str, Any]) -> Lesson:
         pairs=SeedPairs(**data["pairs"]),
         readings=tuple(Reading(**reading) for reading in data["readings"]),
         confirmed=data["confirmed"],
+        counters=Counters(**data.get("counters", {})),
+        protocol=data.get("protocol", ""),
+        candidates=Spread(**data.get("candidates", {})),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,6 +14,8 @@ from world import MEDIUM_SECONDS, NO_OP_SECONDS, QUICK_SECONDS, SLOTS, Declared,
 from policies import Policy
 from policies._assessment import Ledger
 from policies._ledger import Lesson, learnt
+from policies._race_level import Counters
+from policies._variance import Spread
 from policies._verdict import LEAST_WINNING_DELTA, LEAST_WINNING_GAIN
 from policies.evidence import BASELINE, Hold, Objective, Observation, Promote, Prune, Verdict
 from policies.steps import Decide, Decided, Freeze, Judge, Look, Run, Step, TaskView
@@ -71,10 +73,19 @@ class GrowingLedger:
     count: int = 0
     #: number of lessons at which the next fit is worth its time
     next_fit: int = 0
+    #: of all lessons, and by protocol: they are never forgotten, and need no fit
+    counters: Counters = field(default_factory=Counters)
+    own: dict[str, Spread] = field(default_factory=dict)
+
+    def of(self, protocol: str) -> Ledger:
+        """What is known when a task of that protocol begins."""
+        return replace(self.taught, counters=self.counters, own=self.own.get(protocol, Spread()))
 
     def record(self, lesson: Lesson) -> None:
         if lesson.is_empty:
             return
+        self.counters += lesson.counters
+        self.own[lesson.protocol] = self.own.get(lesson.protocol, Spread()) + lesson.candidates
         self.lessons.append(lesson)
         self.count += 1
         if self.count >= self.next_fit:
@@ -126,6 +137,8 @@ def seconds_of(driven: Driven, *, is_continued: bool) -> float:
     for run in driven.runs:
         observed = driven.view.run(run.stage, run.config, run.slot)
         assert observed is not None
+        if observed.is_reused:
+            continue
         if observed.stopped_by is not None:
             total += NO_OP_SECONDS
             continue
@@ -137,8 +150,17 @@ def seconds_of(driven: Driven, *, is_continued: bool) -> float:
     return total
 
 
-def observed(seen: SimulatedRound, run: Run, baseline: Observation | None) -> Observation:
-    """What a run shows. A no-op is stopped at its first look, once there is a baseline to equal."""
+def observed(
+    seen: SimulatedRound,
+    run: Run,
+    baseline: Observation | None,
+    *,
+    stored: Collection[tuple[str, int]] = (),
+) -> Observation:
+    """What a run shows. A no-op is stopped at its first look, once there is a baseline to equal.
+
+    Of the baseline, what is `stored` by stage and slot is not run again.
+    """
     if run.slot >= SLOTS:
         raise Misstep(f"{run}: the simulated world has {SLOTS} slots")
     row = 0 if run.config == BASELINE else int(run.config)
@@ -151,7 +173,7 @@ def observed(seen: SimulatedRound, run: Run, baseline: Observation | None) -> Ob
         seed=run.slot,
         slot=run.slot,
         status="pruned" if is_stopped else "ok",
-        protocol=run.stage,
+        protocol=protocol_of(seen, run.stage),
         value=score,
         # falls with the score, and slowly enough that no honest score looks like a leak
         loss=3.0 - 2.0 * score,
@@ -159,7 +181,13 @@ def observed(seen: SimulatedRound, run: Run, baseline: Observation | None) -> Ob
         n_eval=seen.examples,
         scores_digest=f"{0 if does_nothing else row} {run.stage} {run.slot}",
         stopped_by="noop" if is_stopped else None,
+        is_reused=run.config == BASELINE and (run.stage, run.slot) in stored,
     )
+
+
+def protocol_of(seen: SimulatedRound, stage: str) -> str:
+    """Runs of the rounds of one task can be compared."""
+    return f"{seen.task} {stage}"
 
 
 def _after(step: Step, view: TaskView, observe: Observe) -> TaskView:
@@ -221,12 +249,18 @@ class PolicySearch:
     #: None keeps the cold start for ever
     ledger: GrowingLedger | None = field(default_factory=GrowingLedger)
     listed_seeds: int = 1
+    #: the baseline's runs by stage and slot, of the latest task
+    stored: tuple[int, set[tuple[str, int]]] = field(default_factory=lambda: (-1, set()))
 
     def __call__(self, seen: SimulatedRound) -> dict[Reading, Declared]:
         """What the round comes to, by how its verdicts are read and its runs are paid for."""
-        taught = self.ledger.taught if self.ledger is not None else Ledger()
+        if self.stored[0] != seen.task:
+            self.stored = (seen.task, set())
+        medium = protocol_of(seen, "medium")
+        taught = self.ledger.of(medium) if self.ledger is not None else Ledger()
         task = simulated_task(seen, taught, listed_seeds=self.listed_seeds)
-        driven = drive(self.policy, task, functools.partial(observed, seen))
+        driven = drive(self.policy, task, functools.partial(observed, seen, stored=frozenset(self.stored[1])))
+        self.stored[1].update((run.stage, run.slot) for run in driven.runs if run.config == BASELINE)
         if self.ledger is not None:
             self.ledger.record(self.policy.lesson(driven.view))
         seconds = {paid: seconds_of(driven, is_continued=paid) for paid in (False, True)}

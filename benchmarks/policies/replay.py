@@ -25,7 +25,10 @@ from policies._assessment import Ledger
 from policies._confirming import Knowledge, baseline_slots, candidate_slots, confirmed_at
 from policies._delta import Comparison, SeedCorrelation
 from policies._looks import LookPlan, Looks, take_look
-from policies._variance import NoisePrior, Spread, fit_noise, spread_of
+from policies._race import PRIOR_DF
+from policies._race_index import MediumNoise, Runner
+from policies._race_level import SEEDS
+from policies._variance import NoisePrior, Spread, fit_noise, moderated, spread_of
 from policies.evidence import BASELINE, Objective, Observation
 from policies.steps import Run, TaskView
 
@@ -158,6 +161,43 @@ def levels(
     return statistics.fmean(shares), statistics.stdev(shares) / math.sqrt(len(shares))
 
 
+def race_level(
+    cells: Mapping[Cell, Sequence[float]], alpha: float, splits: int, seed: int, *, has_prior: bool
+) -> tuple[float, float]:
+    """How often a race declares a variant that is none, over cells, and the error between them.
+
+    Each gets all four seeds, whatever they show: nothing but the test ends it.
+    """
+    shares = []
+    for index, (cell, gains) in enumerate(cells.items()):
+        prior = replace(fitted_elsewhere(cells, cell), df=PRIOR_DF) if has_prior else NO_PRIOR
+        draw = random.Random(seed + index)
+        variants = min(MAX_CANDIDATES, (len(gains) - SEEDS) // SEEDS)
+        declared = 0
+        for _ in range(splits):
+            shuffled = draw.sample(list(gains), len(gains))
+            parts = [shuffled[SEEDS * k : SEEDS * (k + 1)] for k in range(variants + 1)]
+            declared += _raced(parts[0], parts[1:], prior, alpha)
+        shares.append(declared / (splits * variants))
+    return statistics.fmean(shares), statistics.stdev(shares) / math.sqrt(len(shares))
+
+
+def _raced(
+    baseline: Sequence[float], variants: Sequence[Sequence[float]], prior: NoisePrior, alpha: float
+) -> int:
+    """How many of the variants a look declares, with the noise of all that ran by then."""
+    won: set[int] = set()
+    for seeds in range(1, SEEDS + 1):
+        seen = [dict(enumerate(each[:seeds])) for each in variants]
+        noise = moderated(spread_of([dict(enumerate(baseline)), *seen]), prior)
+        known = MediumNoise(variance=noise.variance, df=noise.df, interaction=0.0)
+        for number, each in enumerate(variants):
+            delta = statistics.fmean(each[:seeds]) - statistics.fmean(baseline)
+            if Runner(screened=(), seeds=seeds, delta=delta).wins(known, alpha):
+                won.add(number)
+    return len(won)
+
+
 def _confirm(
     baseline: Sequence[float], variants: Sequence[Sequence[float]], prior: NoisePrior, alpha: float
 ) -> Looks:
@@ -199,12 +239,14 @@ def main() -> int:
     print(heading())
     print(f"{len(cells)} cells, {sum(map(len, cells.values()))} runs, {asked.splits} splits each\n")
     print("| nominal | test, noise prior of the other cells | test, no prior", end="")
-    print(" | screen_confirm, prior of the other cells | screen_confirm, no prior |\n|---|---|---|---|---|")
+    print(" | screen_confirm, prior of the other cells | screen_confirm, no prior", end="")
+    print(" | race, a null, prior of the other cells | race, a null, no prior |")
+    print("|---|---|---|---|---|---|---|")
     missed = False
     for alpha in (0.05, 0.10, 0.20):
         measured = [
             of(cells, alpha, asked.splits, asked.seed, has_prior=has_prior)
-            for of in (levels, declared)
+            for of in (levels, declared, race_level)
             for has_prior in (True, False)
         ]
         print(

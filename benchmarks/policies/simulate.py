@@ -28,7 +28,7 @@ from named import policy_named
 from searches import SEARCHES
 from subject import heading
 from tally import Tally, mean
-from world import MAIN, SCENARIOS, World, rounds
+from world import MAIN, SCENARIOS, SimulatedRound, World, rounds
 
 #: of the default policy, quick continued
 MAX_FALSE_SHARE = {MAIN.name: 0.03}
@@ -77,12 +77,16 @@ class Cell:
     part: int = 0
     contestant: Contestant | None = None
     listed_seeds: int = 1
+    rounds_per_task: int = 1
+
+    def rounds(self) -> Iterator[SimulatedRound]:
+        return rounds(self.world, self.count, self.seed, self.part, per_task=self.rounds_per_task)
 
 
 def by_hand(cell: Cell) -> dict[str, Tally]:
     """Every search by hand over the same rounds."""
     tallies = {name: Tally() for name in SEARCHES}
-    for seen in rounds(cell.world, cell.count, cell.seed, cell.part):
+    for seen in cell.rounds():
         for name, tally in tallies.items():
             tally.add(seen, SEARCHES[name](seen))
     return tallies
@@ -97,7 +101,7 @@ def by_policy(cell: Cell) -> dict[Reading, Tally]:
         listed_seeds=cell.listed_seeds,
     )
     tallies = {reading: Tally() for reading in READINGS}
-    for number, seen in enumerate(rounds(cell.world, cell.count, cell.seed, cell.part)):
+    for number, seen in enumerate(cell.rounds()):
         try:
             said = search(seen)
         except Misstep as error:
@@ -181,6 +185,7 @@ class Tables:
     scenario_rounds: int
     seed: int
     listed_seeds: int
+    rounds_per_task: int
     jobs: int
 
     @property
@@ -204,6 +209,7 @@ class Tables:
                 part=part,
                 contestant=contestant,
                 listed_seeds=self.listed_seeds,
+                rounds_per_task=self.rounds_per_task,
             )
 
     def measured(self) -> Measured:
@@ -273,6 +279,9 @@ def tables_asked(arguments: list[str] | None = None) -> Tables:
     parser.add_argument(
         "--listed-seeds", type=int, default=1, help="seeds that a task lists, for policies that run all (1)"
     )
+    parser.add_argument(
+        "--rounds-per-task", type=int, default=1, help="rounds that a task is searched in a row (1)"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (one a core)")
     asked = parser.parse_args(arguments)
     try:
@@ -292,6 +301,7 @@ def tables_asked(arguments: list[str] | None = None) -> Tables:
         scenario_rounds=asked.scenario_rounds or (FULL_ROUNDS if asked.full else QUICK_SCENARIO_ROUNDS),
         seed=asked.seed,
         listed_seeds=asked.listed_seeds,
+        rounds_per_task=asked.rounds_per_task,
         jobs=asked.jobs,
     )
 

@@ -97,6 +97,8 @@ class SimulatedRound:
     quick: Floats
     medium: Floats
     examples: int
+    #: rounds of one task have its number, its baseline's runs, its noise and its luck with seeds
+    task: int = 0
 
     @property
     def variants(self) -> range:
@@ -115,14 +117,35 @@ class Declared:
     raw: Mapping[int, float | None] = field(default_factory=dict)
 
 
-def rounds(world: World, count: int, seed: int, part: int = 0) -> Iterator[SimulatedRound]:
-    """The same rounds for the same seed and part, so that searches are compared on the same luck."""
+def rounds(
+    world: World, count: int, seed: int, part: int = 0, *, per_task: int = 1
+) -> Iterator[SimulatedRound]:
+    """The same rounds for the same seed and part, so that searches are compared on the same luck.
+
+    So many `per_task` follow one another, each with variants of its own.
+    """
     random = np.random.default_rng([seed, part, *map(ord, world.name)])
-    for _ in range(count):
-        yield _round(world, random)
+    for number in range(count):
+        if number % per_task == 0:
+            task = _Task(number=number // per_task)
+        yield _round(world, random, task)
 
 
-def _round(world: World, random: np.random.Generator) -> SimulatedRound:
+@dataclass(slots=True, kw_only=True)
+class _Task:
+    """What the rounds of a task share, once the first of them is drawn."""
+
+    number: int
+    examples: int = 0
+    factor: float = 0.0
+    start: float = 0.0
+    grown: float = 0.0
+    #: by stage: the luck of each seed, and the baseline's scores
+    luck: dict[str, Floats] = field(default_factory=dict)
+    baseline: dict[str, Floats] = field(default_factory=dict)
+
+
+def _round(world: World, random: np.random.Generator, task: _Task) -> SimulatedRound:
     count = int(random.choice(world.variants))
     shares = [share for share, _ in world.effects]
     kinds = random.choice(len(shares) + 1, size=count, p=[*shares, max(0.0, 1.0 - sum(shares))])
@@ -131,35 +154,42 @@ def _round(world: World, random: np.random.Generator) -> SimulatedRound:
     is_no_op = np.concatenate([[False], kinds == len(shares)])
     mismatch = random.normal(0.0, world.quick_mismatch_pp, count + 1)
     mismatch[0] = 0.0
-    examples = int(world.examples[random.integers(len(world.examples))])
-    factor = float(random.lognormal(0.0, world.noise_spread))
-    start = 100.0 * random.uniform(*world.accuracy)
-    grown = start + random.normal(*world.growth_pp)
-    quick = start + world.quick_slope * effects + mismatch
+    if not task.examples:
+        task.examples = int(world.examples[random.integers(len(world.examples))])
+        task.factor = float(random.lognormal(0.0, world.noise_spread))
+        task.start = 100.0 * random.uniform(*world.accuracy)
+        task.grown = task.start + random.normal(*world.growth_pp)
+    quick = task.start + world.quick_slope * effects + mismatch
     return SimulatedRound(
         effects=effects,
         is_no_op=is_no_op,
-        quick=_runs(world, random, quick, world.quick_sd_pp * factor, examples, is_no_op),
-        medium=_runs(world, random, grown + effects, world.medium_sd_pp * factor, examples, is_no_op),
-        examples=examples,
+        quick=_runs(world, random, task, "quick", quick, world.quick_sd_pp, is_no_op),
+        medium=_runs(world, random, task, "medium", task.grown + effects, world.medium_sd_pp, is_no_op),
+        examples=task.examples,
+        task=task.number,
     )
 
 
 def _runs(
     world: World,
     random: np.random.Generator,
+    task: _Task,
+    stage: str,
     means: Floats,
     sd: float,
-    examples: int,
     is_no_op: NDArray[np.bool_],
 ) -> Floats:
     """Scores by config and slot, in whole examples: mean, luck with the seed, luck with the examples."""
     shape = (len(means), SLOTS)
-    shared = np.sqrt(world.seed_correlation) * _noise(world, random, (1, SLOTS))
-    luck = sd * (shared + np.sqrt(1.0 - world.seed_correlation) * _noise(world, random, shape))
+    if stage not in task.luck:
+        task.luck[stage] = _noise(world, random, (1, SLOTS))
+    shared = np.sqrt(world.seed_correlation) * task.luck[stage]
+    luck = sd * task.factor * (shared + np.sqrt(1.0 - world.seed_correlation) * _noise(world, random, shape))
     # two runs on one set disagree on a share of it: each carries half of that variance
-    scored = random.normal(0.0, 100.0 * np.sqrt(DISCORDANCE / (2 * examples)), shape)
-    values = np.round((means[:, None] + luck + scored) / 100.0 * examples) / examples * 100.0
+    scored = random.normal(0.0, 100.0 * np.sqrt(DISCORDANCE / (2 * task.examples)), shape)
+    values = np.round((means[:, None] + luck + scored) / 100.0 * task.examples) / task.examples * 100.0
+    # the baseline's runs of a round before are the same runs
+    values[0] = task.baseline.setdefault(stage, values[0].copy())
     values[is_no_op] = values[0]
     return np.asarray(values)
 

@@ -117,7 +117,11 @@ class TaskPlan:
             return replace(earlier, **where, taken_from=f"{earlier.round}/{earlier.task}")
         return facts.TaskBegun(
             **where,
-            ledger=learnt(tuple(self.state.lessons.values()), self.task.task.objective),
+            ledger=learnt(
+                tuple(self.state.lessons.values()),
+                self.task.task.objective,
+                frozenset(self.protocols.values()),
+            ),
             stored=self.baselines.fresh(),
             signature=signature,
         )

@@ -32,6 +32,11 @@ def scripted_rounds() -> dict[str, Round]:
         variants=("good", "bad", "null", "late"),
         policy=PolicyChoice(name="screen_confirm", options={"looks": 2}),
     )
+    raced = task(
+        "raced",
+        variants=("good", "bad", "late"),
+        policy=PolicyChoice(name="race"),
+    )
     stopped = task(
         "stopped",
         variants=("good", "copy", "wild", "lost"),
@@ -48,6 +53,7 @@ def scripted_rounds() -> dict[str, Round]:
         "two tasks": make_round(moody, batches),
         "alone and lossy": make_round(alone, lossy),
         "screened": make_round(screened),
+        "raced": make_round(raced),
         "stopped": make_round(stopped),
     }
 
@@ -86,7 +92,12 @@ def outcome(intended: facts.RunIntended) -> dict[str, Any] | None:
         return watched_outcome(intended)
     stage = 0.04 if intended.stage == "medium" else 0.0
     effect = SCORES[intended.config] - 0.5
-    acc = 0.5 + effect * (3 if intended.task == "screened" else 1) + stage + 0.001 * (intended.seed % 3)
+    acc = (
+        0.5
+        + effect * (3 if intended.task in ("screened", "raced") else 1)
+        + stage
+        + 0.001 * (intended.seed % 3)
+    )
     return ok(acc, loss=2.0 - acc, value=2.0 - acc if intended.task == "lossy" else acc)
 
 
