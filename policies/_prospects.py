@@ -13,7 +13,6 @@ from typing import Any
 from policies._assessment import Ledger
 from policies._distributions import normal_upper_tail
 from policies._planning import Design, eval_floor, is_eval_limited, seeds_needed, smallest_effect
-from policies._screening import MAX_CONFIRMED
 from policies._variance import (
     DEFAULT_DISCORDANCE,
     NoisePrior,
@@ -60,16 +59,34 @@ class EvaluationSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """The looks at fresh seeds that a policy declares before a task runs."""
+
+    #: of one candidate
+    looks: int
+    #: that could be asked for
+    most_looks: int
+    alpha: float
+    #: candidates that share alpha
+    most_candidates: int
+    #: where the level comes from, a sentence each
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finds:
     """What the declared looks can find at the usual power."""
 
     looks: int
+    most_looks: int
     #: of a candidate that is alone, and of one among the most there can be
     smallest: float
     smallest_among_most: float
     most_candidates: int
     #: fresh seeds a candidate needs, by effect; None for more than anyone runs
     seeds: Mapping[float, int | None]
+    #: where the level comes from, a sentence each
+    reasons: tuple[str, ...] = ()
 
     @property
     def needed(self) -> int | None:
@@ -121,22 +138,25 @@ def finds(
     variants: int,
 ) -> Finds | None:
     """What `policy` can find; None for one that declares no looks at fresh seeds."""
-    looks, level = getattr(policy, "looks", None), getattr(policy, "level", None)
-    if not isinstance(looks, int) or not isinstance(level, float):
+    if not hasattr(policy, "declared"):
         return None
-    most = max(1, min(MAX_CONFIRMED, variants))
+    declared: Declared = policy.declared(ledger)
+    looks = declared.looks
+    most = max(1, min(declared.most_candidates, variants))
     # Slot 0 is one of the stored runs, and the design counts those of the looks itself.
     beyond_the_looks = max(0, noise.own_runs - 2 - looks)
     alone = Design(
         noise=replace(noise.prior, df=noise.prior.df + beyond_the_looks),
         floor=eval_variance(objective, examples, discordance_of(policy)),
         looks=looks,
-        alpha=level,
+        alpha=declared.alpha,
         correlation=ledger.correlation,
     )
     unit = objective.min_effect
     return Finds(
         looks=looks,
+        most_looks=declared.most_looks,
+        reasons=declared.reasons,
         smallest=smallest_effect(looks, alone) * unit,
         smallest_among_most=smallest_effect(looks, replace(alone, candidates=most)) * unit,
         most_candidates=most,

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from policies._assessment import Ledger
 from policies._ledger import Lesson
+from policies._prospects import Declared
 from policies._race import Race
 from policies._race_ahead import possible_runs
 from policies._race_lesson import lesson_of_race
+from policies._race_level import SEEDS, level, stopping_rate
 from policies._variance import DEFAULT_DISCORDANCE
 from policies.steps import PossibleRun, Step, TaskView
 
@@ -50,6 +53,25 @@ class Policy:
     def target(self) -> float:
         """Share of false ones among the winners that the level aims at."""
         return TARGETS[self.profile]
+
+    def declared(self, ledger: Ledger) -> Declared:
+        """The looks at one candidate, at a level of its own, and why the level and stopping rate are these."""
+        found = ledger.counters
+        alpha = level(found, self.target, guarantee=self.guarantee)
+        rate = stopping_rate(found)
+        return Declared(
+            looks=SEEDS,
+            most_looks=SEEDS,
+            alpha=alpha,
+            most_candidates=1,
+            reasons=(
+                f"level {alpha:.3f} a candidate, for about {self.target:.0%} false ones among all winners:"
+                f" the races of this home saw {found.winners:g} winners and about {found.nulls:g} without"
+                " an effect",
+                f"a candidate is given up when a further seed promises less than {rate:.4f} winners:"
+                f" the time of {found.medium_runs:.1f} medium runs has brought {found.winners:g}",
+            ),
+        )
 
     def next(self, view: TaskView) -> Step | None:
         """Screening of all variants, the candidates, laps with a look after each, the verdicts; long runs."""

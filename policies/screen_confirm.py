@@ -12,8 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from policies._assessment import Ledger
 from policies._ledger import Lesson, lesson_of
 from policies._looks import SAFE_SHARE
+from policies._prospects import Declared
+from policies._screening import MAX_CONFIRMED
 from policies._search import Search
 from policies._search_ahead import possible_runs
 from policies._variance import DEFAULT_DISCORDANCE
@@ -66,6 +69,15 @@ class Policy:
     def level(self) -> float:
         """Alpha, named or told by the profile."""
         return ALPHAS[self.profile] if self.alpha is None else self.alpha
+
+    def declared(self, ledger: Ledger) -> Declared:
+        """The looks, whatever a ledger says: all candidates share the level."""
+        return Declared(
+            looks=self.looks,
+            most_looks=max(SAFE_SHARE),
+            alpha=self.level,
+            most_candidates=MAX_CONFIRMED,
+        )
 
     def next(self, view: TaskView) -> Step | None:
         """Screening of all variants, promotion, the frozen set, its looks, the verdicts; then long runs."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from policies import Policy, make_policy
 from policies._assessment import Ledger
-from policies._looks import SAFE_SHARE
 from policies._planning import MOST_SEEDS, independent_examples
 from policies._prospects import (
     EvaluationSet,
@@ -79,7 +78,9 @@ def prospects(task: Task, background: Background) -> Iterator[str]:
     )
     if able is None:
         yield from _without_looks(task, policy, noises)
-    elif noises[_confirming(task)].is_known:
+        return
+    yield from able.reasons
+    if noises[_confirming(task)].is_known:
         yield from _with_looks(able, noises[_confirming(task)], found, objective)
     else:
         yield "what it can find is not known before its noise is"
@@ -170,8 +171,8 @@ def _remedy(able: Finds, noise: KnownNoise, found: EvaluationSet, objective: Obj
     is_guess = not noise.own_runs and not noise.is_fitted
     # The guess is scaled with min_effect: a larger one would not seem to help.
     ways = ["measure the noise, which is a guess" if is_guess else "raise min_effect"]
-    if able.looks < max(SAFE_SHARE):
-        ways.append(f"raise looks (at most {max(SAFE_SHARE)})")
+    if able.looks < able.most_looks:
+        ways.append(f"raise looks (at most {able.most_looks})")
     if found.floor > objective.min_effect:
         ways.append("use a larger evaluation set")
     ways.append("look for larger effects only")

@@ -10,6 +10,7 @@ from fakes.world import make_round, ok, play, task
 
 from policies._assessment import Ledger
 from policies._planning import independent_examples
+from policies._race_level import Counters
 from policies._variance import NoisePrior
 from policies.evidence import Objective, Observation
 from scheduler.cli.explain import explanation
@@ -50,6 +51,17 @@ def test_a_round_that_cannot_find_what_it_looks_for_says_so_and_what_helps() -> 
 
 LEARNT = Ledger(quick=NoisePrior(sd=2.5, df=8.0), medium=NoisePrior(sd=2.0, df=8.0))
 QUIET = Ledger(quick=NoisePrior(sd=0.2, df=8.0), medium=NoisePrior(sd=0.1, df=8.0))
+
+
+def test_a_race_says_its_level_and_its_stopping_rate_and_why() -> None:
+    known = replace(LEARNT, counters=Counters(winners=30.0, nulls=60.0, medium_runs=400.0))
+    race = task(policy=PolicyChoice(name="race"), stages=stages(5000))
+    said = told(race, Background(ledger=known, tasks=12))
+    assert "level 0.056 a candidate, for about 5% false ones among all winners" in said
+    assert "saw 30 winners and about 60 without an effect" in said
+    assert "promises less than 0.0357 winners: the time of 400.0 medium runs has brought 30" in said
+    assert "With 4 fresh seeds a candidate it finds effects of +" in said
+    assert "raise looks" not in said
 
 
 def test_a_round_that_finds_what_it_looks_for_needs_no_remedy() -> None:
