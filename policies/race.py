@@ -55,7 +55,7 @@ class Policy:
         return TARGETS[self.profile]
 
     def declared(self, ledger: Ledger) -> Declared:
-        """The looks at one candidate, at a level of its own, and why the level and stopping rate are these."""
+        """The looks at one candidate, at a level of its own, and why level and stopping rate are these."""
         found = ledger.counters
         alpha = level(found, self.target, guarantee=self.guarantee)
         rate = stopping_rate(found)
