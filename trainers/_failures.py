@@ -12,6 +12,9 @@ from trainers.contract import TrainerError
 #: characters of a failure's text that travel in a record; error.txt holds the whole
 TEXT_LIMIT = 8000
 
+#: characters of it that travel to be kept whole
+WHOLE_LIMIT = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:

@@ -20,7 +20,7 @@ import psutil
 from trainers import _checkpoint, _probe, _processes
 from trainers._assignment import Assignment, assigned
 from trainers._checkpoint import Kept, Origin
-from trainers._failures import Failure, failure_of
+from trainers._failures import WHOLE_LIMIT, Failure, failure_of
 from trainers._output import Output
 from trainers._recorder import Recorder
 from trainers._run import Ending, Referee, Stop
@@ -100,7 +100,8 @@ class Worker:
             assignment = assigned(message, asked_at, lambda: self._stop is not None, held)
         except (Exception, SystemExit) as error:  # whatever is wrong with the run, the daemon has to hear it
             failure = failure_of(error, self._output.tail())
-            self._say({"type": "failed", "failure": failure.to_json()})
+            # Its record has head and tail; where the run has no folder yet, the daemon keeps the whole.
+            self._say({"type": "failed", "failure": failure.to_json(), "text": failure.text[-WHOLE_LIMIT:]})
             return
         if message.get("context_ahead"):
             _open_context(assignment.context.device)

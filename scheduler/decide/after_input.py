@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from scheduler.decide import actions as act
@@ -158,7 +158,9 @@ def _after_result(state: State, event: inputs.RunResult) -> tuple[Action, ...]:
         return ()
     worker = state.live.workers.get(event.attempt_id)
     end = reported_end(attempt.intended, event.result, stop=attempt.stop, oom_kills=event.oom_kills)
-    return (act.Record(fact=blamed_on_device(end, () if worker is None else worker.xids)),)
+    end = blamed_on_device(end, () if worker is None else worker.xids)
+    kept = (act.KeepError(run=replace(end, error=event.error_text)),) if event.error_text else ()
+    return (*kept, act.Record(fact=end))
 
 
 def _after_check(state: State, event: inputs.SpecChecked) -> tuple[Action, ...]:

@@ -115,6 +115,8 @@ class RunResult:
     free_memory_mib: float | None = None
     #: processes of its that the kernel had killed for want of memory, where it says
     oom_kills: int = 0
+    #: the whole text of a failure that the worker has no folder to keep in
+    error_text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

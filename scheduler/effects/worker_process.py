@@ -24,6 +24,7 @@ from scheduler.effects.priority import Priority
 from scheduler.effects.process_tree import ProcessTree
 from scheduler.rounds.paths import RunPaths
 from trainers import _processes
+from trainers._oom_killer import has_grown, oom_kills
 from trainers._output import tail_of
 from trainers._wire import ATTEMPT_VARIABLE, HUNG_SIGNAL, write_message
 
@@ -78,6 +79,7 @@ class WorkerProcess:
             os.close(to_worker)
             os.close(from_worker)
         self.pid = self._process.pid
+        self._kills_before = oom_kills()
         self.priority = Priority(self.pid)
         self._exited = os.pidfd_open(self.pid)
         # It starts nothing before it is told what to prepare.
@@ -144,6 +146,13 @@ class WorkerProcess:
             return self._process.wait(timeout=REAP_SECONDS)
         except subprocess.TimeoutExpired:
             return -signal.SIGKILL
+
+    def was_ended_for_memory(self) -> bool:
+        """Whether the kernel has ended something for want of memory since, where no cgroup tells of us alone.
+
+        To be asked of a worker that was ended by SIGKILL, and not by us.
+        """
+        return has_grown(self._kills_before, oom_kills())
 
     def output_tail(self) -> str:
         """The end of what was printed: by the run where there was one, else before it."""

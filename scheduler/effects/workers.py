@@ -6,6 +6,7 @@ of it is one `WorkerEnded`, after its process tree is gone.
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -219,6 +220,8 @@ class Workers:
         oom_kills = worker.tree.oom_kills()
         survivors = worker.tree.kill(KILL_SECONDS)
         returncode = worker.returncode()
+        if not oom_kills and returncode == -signal.SIGKILL and worker.ended_by is None:
+            oom_kills = int(worker.was_ended_for_memory())
         self._adopted.reap()
         output_tail = worker.output_tail()
         worker.close()
@@ -278,7 +281,8 @@ class Workers:
                 self._post(RunResult(attempt_id=attempt_id, result=message["result"], oom_kills=oom_kills))
             case "failed":
                 result = {"status": "failed", "failure": message["failure"]}
-                self._post(RunResult(attempt_id=attempt_id, result=result))
+                whole = message.get("text", "")
+                self._post(RunResult(attempt_id=attempt_id, result=result, error_text=whole))
 
 
 def _evaluated(attempt_id: str, message: Mapping[str, Any]) -> RunEvaluated:

@@ -59,10 +59,12 @@ def test_release_before_go_leaves_no_trace(desk: Desk) -> None:
 
 def test_a_failure_to_prepare_arrives_as_a_result(desk: Desk) -> None:
     desk.workers.start(ATTEMPT, prepare_message(desk.home, ["no-such-program"], 60))
-    result = desk.await_(RunResult).result
+    told = desk.await_(RunResult)
+    result = told.result
     assert result["status"] == "failed"
     assert result["failure"]["class"] == "bad_args"
     assert "no-such-program" in result["failure"]["message"]
+    assert told.error_text.startswith("Traceback")
     desk.workers.release(ATTEMPT)
     assert desk.await_(WorkerEnded).returncode == 0
 
@@ -91,6 +93,23 @@ def test_a_worker_that_is_killed_is_told_by_its_end(desk: Desk) -> None:
     assert (ended.returncode, ended.ended_by) == (-9, None)
     assert marked() == []
     assert not any(isinstance(event, RunResult) for event in desk.heard)
+
+
+@pytest.mark.fault(
+    "the kernel's out-of-memory killer ends a worker",
+    moment="where no cgroup tells of it alone",
+    outcome="the run failed as oom, by the kernel's count of what it ended",
+)
+@pytest.mark.parametrize("counts", [(3, 4), (3, 3), (None, None)])
+def test_a_worker_that_the_kernel_ended_for_want_of_memory_is_told_from_one_that_was_killed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, counts: tuple[int | None, int | None]
+) -> None:
+    told = iter(counts)
+    monkeypatch.setattr("scheduler.effects.worker_process.oom_kills", lambda: next(told))
+    pid = desk.start("sleep 600")
+    desk.await_(WorkerPrepared)
+    os.kill(pid, signal.SIGKILL)
+    assert desk.await_(WorkerEnded).oom_kills == (counts == (3, 4))
 
 
 def test_a_command_that_hangs_is_timed_out_with_its_last_reading(desk: Desk) -> None:

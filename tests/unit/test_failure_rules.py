@@ -178,6 +178,25 @@ def test_a_crash_that_does_not_come_again_costs_one_try() -> None:
     assert tries(world, "bad")[:2] == [(1, "failed"), (2, "ok")]
 
 
+def test_the_whole_text_of_a_failure_to_prepare_is_kept_and_only_its_ends_recorded() -> None:
+    class Unprepared(World):
+        def _train(self, intended: facts.RunIntended) -> None:
+            self.inbox.append(
+                inputs.RunResult(
+                    attempt_id=intended.attempt_id,
+                    result=failed("data", "head and tail"),
+                    error_text="all of it",
+                )
+            )
+
+    world = Unprepared(scored())
+    world.start()
+    world.give(checked(make_round()))
+    kept = [action.run.error for action in world.performed if isinstance(action, act.KeepError)]
+    assert kept == ["all of it", "head and tail"]  # the first one stays
+    assert told(world, facts.RunFinished)[0].error == "head and tail"
+
+
 # The circuit breaker
 
 BOOM = failed("crash", "RuntimeError: no kernel image is available")

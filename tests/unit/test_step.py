@@ -154,6 +154,11 @@ def test_a_baseline_that_fails_parks_the_task_and_the_next_task_runs() -> None:
     assert len([run for run in facts_of(world, facts.RunFinished) if run.task == "second"]) == 5
 
 
+@pytest.mark.fault(
+    "a variant fails, its baseline does not",
+    moment="at any stage",
+    outcome="broken arguments, a divergence and a crash that comes twice lose; what was killed is not judged",
+)
 @pytest.mark.parametrize(
     ("failure_class", "attempts", "verdict"),
     [
@@ -258,6 +263,11 @@ def test_a_probe_that_fails_parks_the_task_with_its_message() -> None:
     assert "side must be 4 or 9" in parked.reason
 
 
+@pytest.mark.fault(
+    "a task is parked",
+    moment="when its cause is mended",
+    outcome="`schedctl retry` runs what failed again, and nothing that had finished",
+)
 def test_a_retry_forgives_what_failed_and_keeps_what_finished() -> None:
     broken = {"is": True}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.evidence import Objective
+from scheduler.cli.show import task_lines
 from scheduler.decide import facts
 from scheduler.decide.state import RoundState
 from scheduler.report.summary import publish_summary, summary_markdown, summary_text
@@ -152,6 +154,21 @@ def test_a_broken_variant_is_listed_with_class_message_remedy_and_folder() -> No
     assert "remedy: see error.txt and out.log of the run" in text
     assert "runs/sums.quick.bad.s0.a2/error.txt" in text
     assert "LOSER        broken: crash" in text
+
+
+def test_runs_of_a_larger_batch_are_told_as_superseded_and_not_as_failed() -> None:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
+        if intended.bsz == 64 and intended.config == "bad":
+            return failed("oom", "CUDA out of memory")
+        return scored(intended)
+
+    made = played(outcome, make_round(task(bsz=(64, 32))))
+    why = "bsz=32 since out of memory at bsz=64 (quick bad s0); superseded, and kept: 5 runs at bsz=64"
+    assert why in " ".join(summary_text(made).split())
+    assert why in " ".join(summary_markdown(made).split())
+    assert "failed:" not in summary_text(made)
+    shown = "\n".join(task_lines(made.tasks["sums"], RoundPaths(Path("results/night"))))
+    assert shown.count("(superseded)") == 5
 
 
 def test_a_parked_task_says_why_and_how_to_go_on() -> None:
