@@ -35,6 +35,8 @@ _COUNTING = frozenset(
         *("doc", "document", "item", "record", "image", "sequence", "puzzle"),
     )
 )
+#: of the machine's memory, the part that processes share: a smaller batch is the lesser help
+_SHARED_MEMORY = re.compile(r"shared memory|</torch_|/dev/shm")
 _OPTION = re.compile(r"--?(?P<name>[\w.-]+)=(?P<number>\d+)")
 
 
@@ -72,6 +74,8 @@ def fix_for(task: Task, run: RunFinished) -> Fix | None:
 
 def remedy_for(task: Task, run: RunFinished, otherwise: str) -> str:
     """What a person can do about a run that parked its task; `otherwise` where no change would help."""
+    if run.failure_class == "oom" and _SHARED_MEMORY.search(run.error or ""):
+        otherwise = f"make /dev/shm larger, or use fewer data loader workers, then retry; {otherwise}"
     fix = fix_for(task, run)
     if fix is None:
         return otherwise

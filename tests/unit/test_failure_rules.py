@@ -197,6 +197,34 @@ def test_the_whole_text_of_a_failure_to_prepare_is_kept_and_only_its_ends_record
     assert told(world, facts.RunFinished)[0].error == "head and tail"
 
 
+class Silent(World):
+    """Runs of the variants that are named say nothing once they train."""
+
+    silent: tuple[str, ...] = ()
+
+    def _train(self, intended: facts.RunIntended) -> None:
+        if intended.config not in self.silent:
+            super()._train(intended)
+
+
+@pytest.mark.fault(
+    "the daemon or the machine goes down",
+    moment="while a run trains, again and again",
+    outcome="the run is tried a bounded number of times, and its variant gets no verdict",
+)
+def test_a_run_that_is_lost_again_and_again_is_given_up_and_not_held_against_its_variant() -> None:
+    world = Silent(scored(), recovers_results=False)
+    world.silent = ("bad",)
+    world.start()
+    world.give(checked(make_round()))
+    for _ in range(world.limits.max_attempts):
+        world.start()
+    assert tries(world, "bad") == [(1, "lost"), (2, "lost"), (3, "lost")]
+    verdicts = {fact.config: fact.verdict for fact in told(world, facts.VerdictReached)}
+    assert verdicts["bad"] == "INCONCLUSIVE"
+    assert told(world, facts.RoundFinished)[-1].outcome == "finished"
+
+
 # The circuit breaker
 
 BOOM = failed("crash", "RuntimeError: no kernel image is available")

@@ -148,3 +148,10 @@ def test_a_remedy_names_the_change_and_what_else_helps() -> None:
     told = remedy_for(made({"n_train": 900}), run(SHORT), "mend it")
     assert told == "submit results/night/suggested.toml, which has n_train = 374 instead of 900; or mend it"
     assert remedy_for(made({}), run(SHORT), "mend it") == "mend it"
+
+
+def test_shared_memory_has_a_remedy_of_its_own() -> None:
+    message = "RuntimeError: unable to write to file </torch_31911_95203>: No space left on device (28)"
+    told = remedy_for(made({}), run(message, "oom"), "list smaller sizes")
+    assert "make /dev/shm larger" in told
+    assert "/dev/shm" not in remedy_for(made({}), run("CUDA out of memory", "oom"), "list smaller sizes")
