@@ -53,21 +53,34 @@ n_rows = [300, 900]
 """
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> HomePaths:
-    (tmp_path / "train.py").write_text("print('step 1 val_loss: 1')\n")
-    home = HomePaths(tmp_path)
+def home_in(folder: Path) -> HomePaths:
+    (folder / "train.py").write_text("print('step 1 val_loss: 1')\n")
+    home = HomePaths(folder)
     home.results.mkdir()
     return home
 
 
-def stopped(
-    home: HomePaths, spec: str, error: str, failure_class: str, config: str, *, suffix: str = ".toml"
-) -> tuple[RoundState, RoundPaths]:
-    """The accepted round, parked by a run of `config` that failed so."""
+@pytest.fixture
+def home(tmp_path: Path) -> HomePaths:
+    return home_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> RoundState:
+    """SPEC as it is accepted."""
+    return accepted(home_in(tmp_path_factory.mktemp("home")), SPEC, ".toml")
+
+
+def accepted(home: HomePaths, spec: str, suffix: str) -> RoundState:
     checked = check_spec(spec.encode(), f"night{suffix}", home)
     assert checked.problems == ()
-    current = as_accepted(checked)
+    return as_accepted(checked)
+
+
+def stopped(
+    home: HomePaths, current: RoundState, error: str, failure_class: str, config: str, *, spec: str = SPEC
+) -> tuple[RoundState, RoundPaths]:
+    """The accepted round, parked by a run of `config` that failed so."""
     where: dict[str, Any] = {"round": current.round.id, "task": "lr", "stage": "quick", "config": config}
     where |= {"seed": 0, "attempt": 1, "slot": 0, "device": "cpu", "bsz": 64, "budget": {}, "protocol": "p"}
     where |= {"content_key": "k", "run_dir": f"lr.quick.{config}.s0.a1"}
@@ -76,7 +89,7 @@ def stopped(
         current = fold_round(current, fact)
     paths = home.round(current.round.id)
     paths.root.mkdir()
-    paths.spec(suffix).write_text(spec)
+    paths.spec(current.accepted.suffix).write_text(spec)
     return current, paths
 
 
@@ -110,9 +123,9 @@ SHORT = "DataError: Only built 374 {what} (wanted 900)"
     ids=["args", "a variant", "a grid", "a stage", "memory"],
 )
 def test_it_is_the_users_own_spec_with_one_number_changed_and_is_accepted(
-    home: HomePaths, error: str, failure_class: str, config: str, changes: list[str]
+    home: HomePaths, night: RoundState, error: str, failure_class: str, config: str, changes: list[str]
 ) -> None:
-    current, paths = stopped(home, SPEC, error, failure_class, config)
+    current, paths = stopped(home, night, error, failure_class, config)
     publish_suggestion(current, paths)
     text = paths.suggested.read_text()
     assert changed_lines(SPEC, text) == ['-round = "night"', '+round = "night-fix"', *changes]
@@ -124,8 +137,10 @@ def test_it_is_the_users_own_spec_with_one_number_changed_and_is_accepted(
     assert checked.spec["id"] == "night-fix"
 
 
-def test_the_same_records_give_the_same_bytes_and_a_task_that_goes_on_takes_it_away(home: HomePaths) -> None:
-    current, paths = stopped(home, SPEC, SHORT.format(what="rows"), "data", "hot")
+def test_the_same_records_give_the_same_bytes_and_a_task_that_goes_on_takes_it_away(
+    home: HomePaths, night: RoundState
+) -> None:
+    current, paths = stopped(home, night, SHORT.format(what="rows"), "data", "hot")
     publish_suggestion(current, paths)
     first = paths.suggested.read_bytes()
     publish_suggestion(current, paths)
@@ -137,9 +152,9 @@ def test_the_same_records_give_the_same_bytes_and_a_task_that_goes_on_takes_it_a
 def test_a_spec_without_a_round_and_one_in_json_get_an_id_and_comments_too(home: HomePaths) -> None:
     data = tomllib.loads(SPEC)
     del data["round"]
-    current, paths = stopped(
-        home, json.dumps(data), SHORT.format(what="train examples"), "data", "hot", suffix=".json"
-    )
+    spec = json.dumps(data)
+    error = SHORT.format(what="train examples")
+    current, paths = stopped(home, accepted(home, spec, ".json"), error, "data", "hot", spec=spec)
     publish_suggestion(current, paths)
     text = paths.suggested.read_text()
     found = tomllib.loads(text)
@@ -149,8 +164,8 @@ def test_a_spec_without_a_round_and_one_in_json_get_an_id_and_comments_too(home:
     assert check_spec(text.encode(), "suggested.toml", home).problems == ()
 
 
-def test_a_spec_that_is_gone_leaves_the_message_alone(home: HomePaths) -> None:
-    current, paths = stopped(home, SPEC, SHORT.format(what="rows"), "data", "hot")
+def test_a_spec_that_is_gone_leaves_the_message_alone(home: HomePaths, night: RoundState) -> None:
+    current, paths = stopped(home, night, SHORT.format(what="rows"), "data", "hot")
     paths.spec(".toml").unlink()
     publish_suggestion(current, paths)
     assert not paths.suggested.exists()
