@@ -13,12 +13,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TextIO
 
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
-from scheduler.decide.progress import status_of, told_again
+from scheduler.decide.progress import in_a_sentence, status_of, told_again
 from scheduler.decide.state import State, open_attempts, with_gate
 from scheduler.decide.step import is_idle, step, why_nothing_runs
 from scheduler.effects import control
@@ -46,6 +47,7 @@ from scheduler.effects.spool import Spool
 from scheduler.effects.status import StatusFile
 from scheduler.effects.stored_results import StoredResults
 from scheduler.effects.surroundings import Surroundings
+from scheduler.effects.systemd_notify import SystemdNotify
 from scheduler.effects.tidying import Tidying
 from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Orphan, Workers, become_subreaper
@@ -67,6 +69,13 @@ TIDY_TIME = {"hour": 4, "minute": 40}
 
 Item = inputs.Input | SpecReturned | LookAround
 
+#: records are read some thirty times as fast
+READING_BYTES_PER_SECOND = 1e6
+#: beside what the size of a file explains: a slow disk, a machine that swaps
+READING_SECONDS = 60.0
+#: what a stop takes at most beside the grace that its runs have: two kills, a report, the last records
+STOPPING_SECONDS = 60.0
+
 
 def run_daemon(
     home: HomePaths, settings: Settings, *, until_idle: bool = False, echo: TextIO | None = None
@@ -75,13 +84,14 @@ def run_daemon(
 
     With `until_idle` it also ends once nothing is left to do. Raises RoundhouseError when it cannot start.
     """
+    systemd = SystemdNotify.from_environment(os.environ)
     with ExitStack() as stack:
         gpu = Gpu.open(settings.device, settings.threads)
         if gpu is not None:
             stack.callback(DeviceLock.acquire(gpu.uuid).release)
         reserve = Reserve(home.reserve)
         reserve.release_if_needed()  # a repair of records needs room
-        recovery = replay(home)
+        recovery = replay(home, lambda path: _ask_to_wait(systemd, path))
         daemon = Daemon(
             home,
             settings,
@@ -91,6 +101,7 @@ def run_daemon(
             reserve=reserve,
             until_idle=until_idle,
             echo=echo,
+            systemd=systemd,
         )
         stack.callback(daemon.close)
         with _signals(daemon.post):
@@ -102,6 +113,13 @@ def run_daemon(
 def _failed_for_space(event: inputs.RunResult) -> bool:
     failure = event.result.get("failure")
     return failure is not None and failure.get("class") == "disk"
+
+
+def _ask_to_wait(systemd: SystemdNotify, records: Path) -> None:
+    """However many records there are to read, systemd does not give up the start meanwhile."""
+    size = records.stat().st_size if records.exists() else 0
+    systemd.status(f"reading {records}")
+    systemd.wait_for(READING_SECONDS + size / READING_BYTES_PER_SECOND)
 
 
 @contextmanager
@@ -137,8 +155,10 @@ class Daemon:
         reserve: Reserve,
         until_idle: bool,
         echo: TextIO | None,
+        systemd: SystemdNotify,
     ) -> None:
         self._home = home
+        self._systemd = systemd
         self._settings = settings
         self._until_idle = until_idle
         self._limits = Limits(
@@ -201,7 +221,7 @@ class Daemon:
             say=lambda reason: self._log.line(wait_line(reason)),
             may_wait=lambda: not self._was_told_to_stop,
             make_room=reserve.release,
-            still_waiting=lambda: self._offer_status(self._waiting),
+            still_waiting=self._waits_for_space,
         )
         self._books = Books(
             home,
@@ -281,6 +301,7 @@ class Daemon:
         self._look_around()
         # Ready: whoever waits for the daemon sees it now, and not when something first happens.
         self._offer_status(why_nothing_runs(self._state, self._limits))
+        self._systemd.ready()
 
     def run(self) -> None:
         """Serve the inbox until there is a reason to exit."""
@@ -290,9 +311,14 @@ class Daemon:
                 self._stop("idle")
             else:
                 self._turn(self._next_item())
+                self._systemd.alive()
+            if self._was_told_to_stop:
+                self._systemd.wait_for(self._settings.grace_seconds + STOPPING_SECONDS)
 
     def close(self) -> None:
         """Let go of everything; the last status says that nobody serves the home."""
+        self._systemd.stopping(self._exit or "the daemon failed")
+        self._systemd.wait_for(self._settings.grace_seconds + STOPPING_SECONDS)
         self._watch.stop()
         self._timers.stop()
         if self._gpu is not None:
@@ -343,11 +369,19 @@ class Daemon:
             self._status.next_in(),
             self._metrics.next_in(),
             self._looked_at + self._settings.rescan_seconds - time.monotonic(),
+            self._systemd.next_in(),
         )
         try:
             return self._inbox.get(timeout=max(0.0, min(wait for wait in waits if wait is not None)))
         except queue.Empty:
             return None
+
+    def _waits_for_space(self) -> None:
+        """A full disk holds the loop up, at the start too, which is no reason to restart the daemon."""
+        self._offer_status(self._waiting)
+        self._systemd.status("waits for space on the disk; free some")
+        self._systemd.alive()
+        self._systemd.wait_for(READING_SECONDS)
 
     def _turn(self, item: Item | None) -> None:
         for event in self._deadlines.due():
@@ -395,6 +429,7 @@ class Daemon:
         if self._told is None or self._told[0] is not self._state or self._told[1:] != about[1:]:
             self._content = status_of(self._state, now=now, pid=os.getpid(), wait_reason=why, gpu=about[2])
             self._told = about
+        self._systemd.status(in_a_sentence(self._content))
         self._status.offer(told_again(self._content, now=now))
 
     def _has_nothing_left(self) -> bool:

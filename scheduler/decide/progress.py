@@ -56,6 +56,15 @@ def told_again(status: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     return {**status, "written_at": now.isoformat(timespec="seconds")}
 
 
+def in_a_sentence(status: Mapping[str, Any]) -> str:
+    """What of it fits into one line: the runs under way, or why there is none."""
+    runs = (
+        f"{run['round']}: {run['task']}, {run['stage']} {run['config']} seed {run['seed']}"
+        for run in status["running"]
+    )
+    return "; ".join(runs) or f"nothing runs: {status['why']}"
+
+
 def _running(state: State) -> Iterator[dict[str, Any]]:
     """Every attempt that has a worker, with its latest evaluation."""
     for current, task, attempt in open_attempts(state):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,16 +41,17 @@ class Recovery:
     last_run_finished_at: datetime | None = None
 
 
-def replay(home: HomePaths) -> Recovery:
+def replay(home: HomePaths, about_to_read: Callable[[Path], object] = lambda path: None) -> Recovery:
     """The state after every record of the home. Raises CorruptRecordsError where one cannot be read.
 
-    Of a round that has ended nothing is read but the file that tells what is still needed of it, as long as
-    that stands for its records; else it is made again.
+    `about_to_read` hears of each file of records before it is read. Of a round that has ended nothing is read
+    but the file that tells what is still needed of it, as long as that stands for its records; else it is
+    made again.
     """
     with _uninterrupted():
-        reading = _Reading()
-        journal = Journal.replay(home.journal, reading.take)
-        ledger = Journal.replay(home.ledger, reading.take)
+        reading = _Reading(about_to_read)
+        journal = reading.read(home.journal)
+        ledger = reading.read(home.ledger)
         rounds = reading.read_rounds(home)
         state = reading.known.state()
         started_at = reading.started_at(state)
@@ -83,14 +84,19 @@ def reopened_round(paths: RoundPaths) -> tuple[Journal, RoundState]:
 class _Reading:
     """What has been read of a home so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, about_to_read: Callable[[Path], object]) -> None:
         self.known = Replay()
+        self._about_to_read = about_to_read
         self._last_starts: list[tuple[RunStarted, str]] = []
         #: time of the last end of a run, as recorded
         self.last_end = ""
 
-    def take(self, recorded: Recorded) -> None:
-        """Let a fact of the daemon's or the ledger's count."""
+    def read(self, path: Path) -> Journal:
+        """Take every fact of the daemon's or the ledger's; their open file."""
+        self._about_to_read(path)
+        return Journal.replay(path, self._take)
+
+    def _take(self, recorded: Recorded) -> None:
         if recorded.fact is not None:
             self.known.take(recorded.fact)
 
@@ -112,6 +118,7 @@ class _Reading:
         """Take every record of a round; its open file, unless it has ended."""
         # A repair that was killed half way is only told by one that reads the records.
         paths.ended.unlink(missing_ok=True)
+        self._about_to_read(paths.records)
         reading = _RoundReading()
         journal = Journal.replay(paths.records, reading.take)
         self.last_end = max(self.last_end, reading.last_end)
