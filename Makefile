@@ -9,11 +9,18 @@ PEERS := .venv-peers
 TORCH_INDEX ?=
 # Further arguments for pytest: make test PYTEST_ARGS="-k spool -x"
 PYTEST_ARGS ?=
+# Which service: its home, its name; SYSTEM=1 for the hardened unit, DESTDIR and PREFIX for packages of that
+SERVICE_HOME ?= $(HOME)/roundhouse
+SERVICE_NAME ?= roundhouse
+SYSTEM ?=
+DESTDIR ?=
+PREFIX ?=
 # How much torture: make torture TORTURE="--kills 10000 -k kill"
 TORTURE ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types pytest torture fault-matrix bench bench-peers clean
+.PHONY: help demo test lint types pytest torture fault-matrix bench bench-peers install-service \
+  uninstall-service clean
 
 help:
 	@echo 'make demo    watch a small search round train, prune, promote and report'
@@ -22,6 +29,7 @@ help:
 	@echo 'make types   mypy --strict on scheduler and policies'
 	@echo 'make torture kills, power cuts, full disks and fuzzing for hours; TORTURE="--kills 100" for less'
 	@echo 'make fault-matrix  write docs/fault-matrix.md: what can go wrong, how it ends, the test that proves it'
+	@echo 'make install-service, make uninstall-service   have systemd look after the daemon; systemd/README.md'
 	@echo 'make bench   measure the figures of benchmarks/RESULTS.md'
 	@echo 'make bench-peers   install the peers that it compares with, into .venv-peers (2.5 GB)'
 	@echo 'make clean   remove .venv and caches; queue/, results/ and .demo/ stay'
@@ -79,6 +87,16 @@ $(PEERS)/.installed: benchmarks/peers/requirements.txt constraints.txt
 	  -r benchmarks/peers/requirements.txt
 	@touch $@
 	@command -v tsp >/dev/null || echo "task-spooler is a system package: apt install task-spooler"
+
+SERVICE = $(if $(SYSTEM),,--home "$(SERVICE_HOME)") service
+WHICH_SERVICE = --name "$(SERVICE_NAME)" $(if $(SYSTEM),--system) $(if $(DESTDIR),--root "$(DESTDIR)") \
+  $(if $(PREFIX),--prefix "$(PREFIX)")
+
+install-service: $(INSTALLED)
+	@$(BIN)/schedctl $(SERVICE) install $(WHICH_SERVICE)
+
+uninstall-service: $(INSTALLED)
+	@$(BIN)/schedctl $(SERVICE) remove $(WHICH_SERVICE)
 
 clean:
 	rm -rf $(VENV) $(PEERS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

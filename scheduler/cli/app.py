@@ -28,6 +28,7 @@ from scheduler.cli import (
     resume,
     retry,
     schema,
+    service,
     show,
     status,
     submit,
@@ -128,6 +129,7 @@ for verb in (
 
 app.command("import")(importing.import_records)
 app.add_typer(cache.app, name="cache")
+app.add_typer(service.app, name="service")
 
 
 def run(arguments: Sequence[str]) -> int:
