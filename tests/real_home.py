@@ -62,7 +62,11 @@ pause = {seconds}
 
 
 def wait_until(
-    condition: Callable[[], Any], what: str = "the condition", seconds: float = PATIENCE_SECONDS
+    condition: Callable[[], Any],
+    what: str = "the condition",
+    seconds: float = PATIENCE_SECONDS,
+    *,
+    pause: float = 0.02,
 ) -> Any:
     """The first true value of `condition`, asked for again and again."""
     deadline = time.monotonic() + seconds
@@ -70,7 +74,7 @@ def wait_until(
         value = condition()
         if value:
             return value
-        time.sleep(0.02)
+        time.sleep(pause)
     raise AssertionError(f"{what} did not come true within {seconds:g} s")
 
 
