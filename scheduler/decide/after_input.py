@@ -52,10 +52,8 @@ def after_input(before: State, state: State, event: inputs.Input, limits: Limits
         case inputs.ShutdownRequested():
             ending = dict.fromkeys(state.live.attempt_ids)  # a spare may be leaving under a worker's name
             return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in ending)
-        case inputs.GateChanged(source="gpu", wait_reason=None):
+        case inputs.GateChanged(source="gpu") | inputs.SurvivorsEnded():
             return _cleared(state)
-        case inputs.SurvivorsEnded() if "gpu" not in state.live.waits:
-            return _cleared(state)  # else the device itself is still looked at, and says when it is clean
         case inputs.XidSeen():
             return _after_xid(before, state, event)
         case inputs.Recovered():
@@ -65,6 +63,9 @@ def after_input(before: State, state: State, event: inputs.Input, limits: Limits
 
 
 def _cleared(state: State) -> tuple[Action, ...]:
+    """A device is clean when it shows no reason to wait, and nobody of ours hangs on it."""
+    if state.live.hanging or "gpu" in state.live.waits:
+        return ()
     return tuple(act.Record(fact=facts.GpuCleared(device=device)) for device in state.dirty)
 
 

@@ -144,6 +144,8 @@ class WorkerEnded:
 class SurvivorsEnded:
     """Processes that could not be killed are gone after all."""
 
+    pids: tuple[int, ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecChecked:

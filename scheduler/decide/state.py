@@ -103,6 +103,8 @@ class Live:
     told_xids: frozenset[tuple[str, int]] = frozenset()
     #: facts that were asked to be recorded and are not yet: nothing is decided before
     unrecorded: int = 0
+    #: processes of ours that could not be killed, until they are gone
+    hanging: frozenset[int] = frozenset()
     #: why the daemon is ending; None while it is not
     stopping: str | None = None
     #: what an earlier daemon left in flight has been settled; nothing is decided before

@@ -224,8 +224,10 @@ def _live_after_input(state: State, event: inputs.Input, limits: Limits) -> Stat
             return _with_worker(state, replace(worker, free_memory_mib=event.free_memory_mib))
         case inputs.WorkerEnded():
             workers = {k: v for k, v in live.workers.items() if k != event.attempt_id}
-            ended = replace(live, workers=workers)
+            ended = replace(live, workers=workers, hanging=live.hanging.union(event.survivors))
             return replace(state, live=ended)
+        case inputs.SurvivorsEnded():
+            return replace(state, live=replace(live, hanging=live.hanging.difference(event.pids)))
         case inputs.RoundLoaded() if retried_tasks(event.current, event.request):
             return with_loaded(state, event.current)
         case inputs.ResultFetched(run=None):
@@ -243,7 +245,8 @@ def _live_after_input(state: State, event: inputs.Input, limits: Limits) -> Stat
         case inputs.ShutdownRequested():
             return replace(state, live=replace(live, stopping=event.reason))
         case inputs.Recovered():
-            return replace(state, live=replace(live, is_recovered=True))
+            hanging = live.hanging.union(event.survivors)
+            return replace(state, live=replace(live, is_recovered=True, hanging=hanging))
     return state
 
 

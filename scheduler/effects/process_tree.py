@@ -149,7 +149,8 @@ class Survivors:
     """Processes that could not be killed. Those that get their numbers later are others."""
 
     def __init__(self, pids: Iterable[int]) -> None:
-        self._processes = list(_known(pids))
+        self.pids = tuple(sorted(pids))
+        self._processes = list(_known(self.pids))
 
     def are_gone(self) -> bool:
         """Whether none is left; who is left is killed again."""

@@ -249,7 +249,7 @@ class Workers:
         """Post the end of processes that cannot be killed yet, whenever it comes."""
         while not survivors.are_gone():
             time.sleep(SURVIVOR_SECONDS)
-        self._post(SurvivorsEnded())
+        self._post(SurvivorsEnded(pids=survivors.pids))
 
     def _post_unborn(self, attempt_id: str, error: OSError) -> None:
         """A machine without memory, processes or descriptors to spare fails the attempt, not the daemon."""

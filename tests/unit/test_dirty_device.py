@@ -39,7 +39,9 @@ def test_nothing_starts_on_a_device_that_processes_hang_on_until_they_are_gone()
     assert "hang in the kernel" in why
     world.give(checked(make_round(id="later"), sha256="1" * 64))
     assert "later" in world.state.rounds
-    world.give(inputs.SurvivorsEnded())
+    world.give(inputs.SurvivorsEnded(pids=(12,)), inputs.GateChanged(source="gpu", wait_reason=None))
+    assert world.training == hung
+    world.give(inputs.SurvivorsEnded(pids=(34,)))
     assert world.state.dirty == {}
     assert world.training != hung
 
@@ -48,7 +50,7 @@ def test_a_device_that_still_shows_a_reason_to_wait_is_cleared_by_what_it_shows(
     world = training()
     hung = hang(world, 12)
     world.give(inputs.GateChanged(source="gpu", wait_reason="GPU memory: 900 MiB are in use"))
-    world.give(inputs.SurvivorsEnded())
+    world.give(inputs.SurvivorsEnded(pids=(12,)))
     assert list(world.state.dirty) == ["cuda:0"]
     world.give(inputs.GateChanged(source="gpu", wait_reason=None))
     assert world.state.dirty == {}
@@ -60,7 +62,7 @@ def test_on_the_cpu_the_next_run_does_not_wait() -> None:
     hung = hang(world, 12)
     assert world.state.dirty == {}
     assert world.training != hung
-    world.give(inputs.SurvivorsEnded())
+    world.give(inputs.SurvivorsEnded(pids=(12,)))
 
 
 @pytest.mark.fault(
@@ -81,6 +83,8 @@ def test_leftovers_that_hang_keep_a_new_daemon_from_starting_anything() -> None:
     )
     world.start()
     assert world.training == first
+    world.give(inputs.GateChanged(source="gpu", wait_reason=None))
+    assert world.training == first
     assert "processes 12 of an earlier daemon hang" in str(why_nothing_runs(world.state, world.limits))
-    world.give(inputs.SurvivorsEnded())
+    world.give(inputs.SurvivorsEnded(pids=(12,)))
     assert world.training.endswith(".a2")
