@@ -19,11 +19,15 @@ LOSING_SECONDS = 1.0
     outcome="one serves it; the others name it and exit with 75, within a second",
 )
 def test_one_of_eight_daemons_wins_every_race(home: Home, amount: int) -> None:
-    slowest = 0.0
+    slowest = most_cpu = 0.0
     for number in range(1, amount + 1):
         ran = race(home)
         assert (len(ran.winners), ran.named) == (1, ran.winners[0]), number
         assert [loser.status for loser in ran.losers] == [os.EX_TEMPFAIL] * 7, number
         slowest = max(slowest, *(loser.seconds for loser in ran.losers))
-    print(f"\n{amount} races of 8 daemons: one winner each, slowest exit of the others {slowest:.2f} s")
-    assert slowest < LOSING_SECONDS
+        most_cpu = max(most_cpu, *(loser.cpu_seconds for loser in ran.losers))
+    print(
+        f"\n{amount} races of 8 daemons: one winner each, slowest exit of the others {slowest:.2f} s", end=""
+    )
+    print(f", after {most_cpu:.2f} s of CPU time at most")
+    assert slowest < LOSING_SECONDS, "the clock is fair only where nothing else runs"
