@@ -166,11 +166,15 @@ class Home:
 
     def drop(self, name: str, text: str) -> None:
         """Put a spec into the queue by rename, so that it is taken at once."""
-        temporary = self.paths.root / f".{name}.toml"
-        temporary.write_text(text)
+        self.drop_file(f"{name}.toml", text.encode())
+
+    def drop_file(self, name: str, data: bytes) -> None:
+        """The same for any file."""
+        temporary = self.paths.root / ".dropped"
+        temporary.write_bytes(data)
         past = time.time() - 10
         os.utime(temporary, (past, past))
-        temporary.rename(self.paths.queue / f"{name}.toml")
+        temporary.rename(self.paths.queue / name)
 
     def records(self, round_id: str) -> list[dict[str, Any]]:
         path = self.paths.round(round_id).records

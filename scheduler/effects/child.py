@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,10 +42,13 @@ def run_child(
     environment: Mapping[str, str],
     max_stdout_bytes: int,
     cwd: Path | None = None,
+    hear: Callable[[bytes], None] | None = None,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> ChildEnd:
-    """Run `argv` to its end, or kill it after `seconds` or when it says too much.
+    """Run `argv` to its end, or kill it after `seconds`, when it says too much, or is wanted no more.
 
-    When this returns, or raises OSError because it could not be started, nothing of its session is alive.
+    `hear` gets each line of its output as it comes, and the end has the rest; without, it has all. When this
+    returns, or raises OSError because it could not be started, nothing of its session is alive.
     """
     with os.fdopen(os.memfd_create("stdin"), "w+b") as given:
         given.write(stdin)
@@ -60,7 +63,9 @@ def run_child(
             start_new_session=True,
         )
     try:
-        exceeded, stdout, stderr = _heard(process, time.monotonic() + seconds, max_stdout_bytes)
+        exceeded, stdout, stderr = _heard(
+            process, time.monotonic() + seconds, max_stdout_bytes, hear, is_wanted
+        )
     finally:
         # before it is reaped, so that the number cannot be anyone else's
         _kill_session(process.pid)
@@ -72,7 +77,11 @@ def run_child(
 
 
 def _heard(
-    process: subprocess.Popen[bytes], deadline: float, max_stdout_bytes: int
+    process: subprocess.Popen[bytes],
+    deadline: float,
+    max_stdout_bytes: int,
+    hear: Callable[[bytes], None] | None,
+    is_wanted: Callable[[], bool],
 ) -> tuple[Literal["time", "output"] | None, bytes, bytes]:
     """What the program wrote until it ended, or until it exceeded a limit."""
     assert process.stdout is not None
@@ -81,7 +90,7 @@ def _heard(
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, stdout)
         selector.register(process.stderr, selectors.EVENT_READ, stderr)
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and is_wanted():
             # once both pipes are closed it is about to end
             has_pipes = bool(selector.get_map())
             ready = selector.select(_LOOK_SECONDS if has_pipes else _ENDING_SECONDS)
@@ -92,6 +101,11 @@ def _heard(
                 if not chunk:
                     selector.unregister(key.fileobj)
             del stderr[:-_STDERR_BYTES]
+            if hear is not None:
+                *lines, rest = bytes(stdout).split(b"\n")
+                stdout[:] = rest
+                for line in lines:
+                    hear(line)
             if len(stdout) > max_stdout_bytes:
                 return "output", b"", bytes(stderr)
             if not ready and _has_ended(process.pid):

@@ -1,6 +1,6 @@
 """Is this dropped file a round? Two children tell: one reads the bytes, one asks the trainers.
 
-Nothing a file holds can slow down, enlarge or end the process that asks.
+Nothing a file holds can slow down, enlarge or end the process that asks, nor hold up another file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,7 +21,7 @@ from scheduler.decide.inputs import SpecChecked
 from scheduler.effects.child import ChildEnd, run_child
 from scheduler.effects.environment import worker_environment
 from scheduler.rounds.draft import Draft
-from scheduler.rounds.parse import MAX_BYTES, SUFFIXES
+from scheduler.rounds.parse import ANSWER_BYTES, MAX_BYTES, SUFFIXES, WALL_SECONDS
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.problems import printable, rendered
 from scheduler.rounds.redaction import redacted, without
@@ -28,13 +29,27 @@ from scheduler.rounds.resolve import UnusableAnswerError, request, resolved, tra
 
 #: processor seconds that reading a file may take
 PARSE_SECONDS = 2.0
-#: wall seconds for the same, on a machine that is busy with training
-_PARSE_WALL_SECONDS = 30.0
+#: wall seconds for the child that reads to start, beside what it may take for each file
+_START_SECONDS = 30.0
 #: wall seconds for the trainers: imports, and reading what the result depends on
 TRAINERS_SECONDS = 60.0
 
-#: bytes of a child's answer: 10,000 variants with whole configs of 3 kB; more would enlarge the daemon
-_ANSWER_BYTES = 32 * 1024 * 1024
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A file as it was read from the queue."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draught:
+    """What a file says by itself, before its trainers are asked."""
+
+    #: None where there is nothing to ask about
+    draft: Draft | None
+    problems: tuple[str, ...] = ()
 
 
 class _CheckError(Exception):
@@ -55,19 +70,81 @@ def check_spec(
     Never raises for what a file or a trainer holds. May be called in any thread. `environment` is what
     trainers see, by default the allowed part of this process's.
     """
-    suffix = PurePath(file).suffix.lower()
     if environment is None:
         environment = worker_environment(os.environ)
-    secrets: dict[str, str] = {}
+    found: list[Draught] = []
+    dropped = Dropped(name=file, data=data)
+    read_specs([dropped], lambda _, read: found.append(read), environment, parse_seconds=parse_seconds)
+    return checked(dropped, found[0], home, environment, trainers_seconds=trainers_seconds)
+
+
+def read_specs(
+    files: Sequence[Dropped],
+    tell: Callable[[int, Draught], None],
+    environment: Mapping[str, str],
+    *,
+    parse_seconds: float = PARSE_SECONDS,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Read files in a child, and `tell` what each says, by its number in `files`: every one, once.
+
+    The first that is done is told first. Ends at once when it `is_wanted` no more.
+    """
+    left = dict(enumerate(files))
+    for number, dropped in enumerate(files):
+        refused = _refused_unread(dropped)
+        if refused is not None:
+            del left[number]
+            tell(number, Draught(draft=None, problems=(refused,)))
+    if not left:
+        return
+    numbers = list(left)
+    cpu_seconds = math.ceil(parse_seconds)
+
+    def hear(line: bytes) -> None:
+        answer = orjson.loads(line)
+        number = numbers[answer["number"]]
+        del left[number]
+        tell(number, _draught(answer, cpu_seconds))
+
     try:
-        spec, problems = _checked(data, file, home, parse_seconds, trainers_seconds, environment)
-        spec = redacted(spec, secrets)
+        end = _run(
+            ["-m", "scheduler.rounds", str(cpu_seconds)],
+            _request(list(left.values())),
+            _START_SECONDS + WALL_SECONDS * len(left),
+            environment,
+            hear=hear,
+            is_wanted=is_wanted,
+        )
+        problem = f"the file could not be read: {_said(end)}"
     except _CheckError as error:
-        spec, problems = None, (str(error),)
+        problem = str(error)
+    for number in list(left) if is_wanted() else ():
+        tell(number, Draught(draft=None, problems=(problem,)))
+
+
+def checked(
+    dropped: Dropped,
+    read: Draught,
+    home: HomePaths,
+    environment: Mapping[str, str],
+    *,
+    trainers_seconds: float = TRAINERS_SECONDS,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> SpecChecked:
+    """What a file that was read is, once its trainers have been asked."""
+    secrets: dict[str, str] = {}
+    spec, problems = None, read.problems
+    if read.draft is not None and read.draft.tasks:
+        try:
+            spec, problems = _resolved(read, read.draft, home, trainers_seconds, environment, is_wanted)
+            spec = redacted(spec, secrets)
+        except (_CheckError, UnusableAnswerError) as error:
+            problems = (*problems, _sentence(error))
     return SpecChecked(
-        file=file,
-        sha256=hashlib.sha256(data).hexdigest(),
-        suffix=suffix,
+        file=dropped.name,
+        sha256=hashlib.sha256(dropped.data).hexdigest(),
+        suffix=PurePath(dropped.name).suffix.lower(),
         spec=spec,
         problems=problems,
         secrets=secrets,
@@ -89,30 +166,19 @@ def rejection_text(checked: SpecChecked) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _checked(
-    data: bytes,
-    file: str,
+def _resolved(
+    read: Draught,
+    draft: Draft,
     home: HomePaths,
-    parse_seconds: float,
     trainers_seconds: float,
     environment: Mapping[str, str],
+    is_wanted: Callable[[], bool],
 ) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """The round as JSON, or every problem."""
-    refused = _refused_unread(data, file)
-    if refused is not None:
-        return None, (refused,)
-    read = _read(data, file, parse_seconds, environment)
-    problems: tuple[str, ...] = tuple(read["problems"])
-    draft = Draft.from_json(read["draft"]) if read["draft"] is not None else None
-    if draft is None or not draft.tasks:
-        return None, problems
-    try:
-        answer = _ask_trainers(draft, home, trainers_seconds, environment)
-        told = _without_secrets(rendered(trainer_problems(draft, answer)), draft)
-        problems = rendered([*problems, *told])
-        return (None, problems) if problems else (resolved(draft, answer).to_json(), ())
-    except (_CheckError, UnusableAnswerError) as error:
-        return None, (*problems, _sentence(error))
+    """The round as JSON, or every problem. Raises _CheckError or UnusableAnswerError."""
+    answer = _ask_trainers(draft, home, trainers_seconds, environment, is_wanted)
+    told = _without_secrets(rendered(trainer_problems(draft, answer)), draft)
+    problems = rendered([*read.problems, *told])
+    return (None, problems) if problems else (resolved(draft, answer).to_json(), ())
 
 
 def _without_secrets(problems: tuple[str, ...], draft: Draft) -> tuple[str, ...]:
@@ -122,48 +188,74 @@ def _without_secrets(problems: tuple[str, ...], draft: Draft) -> tuple[str, ...]
     return tuple(without(problem, secrets) for problem in problems) if secrets else problems
 
 
-def _refused_unread(data: bytes, file: str) -> str | None:
-    if PurePath(file).suffix.lower() not in SUFFIXES:
-        return f"the file must be called *.toml or *.json (found {printable(file)})"
-    if len(data) > MAX_BYTES:
-        return f"the file has {len(data)} bytes; at most {MAX_BYTES} are read"
+def _refused_unread(dropped: Dropped) -> str | None:
+    if PurePath(dropped.name).suffix.lower() not in SUFFIXES:
+        return f"the file must be called *.toml or *.json (found {printable(dropped.name)})"
+    if len(dropped.data) > MAX_BYTES:
+        return f"the file has {len(dropped.data)} bytes; at most {MAX_BYTES} are read"
     return None
 
 
-def _read(data: bytes, file: str, parse_seconds: float, environment: Mapping[str, str]) -> Any:
-    """What `python -m scheduler.rounds` answers. Raises _CheckError."""
-    cpu_seconds = math.ceil(parse_seconds)
-    end = _run(
-        ["-m", "scheduler.rounds", PurePath(file).name, str(cpu_seconds)],
-        data,
-        _PARSE_WALL_SECONDS,
-        environment,
-    )
-    if end.exceeded == "time":
-        raise _CheckError(
-            f"the file could not be read within {_PARSE_WALL_SECONDS:.0f} s; if the machine was busy, put it"
-            " into queue/ again"
-        )
-    if -end.returncode in (signal.SIGXCPU, signal.SIGKILL):
-        raise _CheckError(
-            f"reading the file took more than {cpu_seconds} s of processor time; a spec with long dotted"
-            " keys, deep nesting or a very large grid must be written more simply"
-        )
-    return _answer(end, "the file could not be read")
+def _request(files: Sequence[Dropped]) -> bytes:
+    """What `python -m scheduler.rounds` reads on stdin."""
+    # a name that is no UTF-8 has no place in JSON; only its stem and suffix are looked at
+    heads = [[printable(PurePath(dropped.name).name), len(dropped.data)] for dropped in files]
+    return b"".join([orjson.dumps(heads), b"\n", *(dropped.data for dropped in files)])
+
+
+def _draught(answer: Mapping[str, Any], cpu_seconds: int) -> Draught:
+    """What the child says of one file."""
+    match answer.get("exceeded"):
+        case None:
+            draft = Draft.from_json(answer["draft"]) if answer["draft"] is not None else None
+            return Draught(draft=draft, problems=tuple(answer["problems"]))
+        case "processor time":
+            problem = (
+                f"reading the file took more than {cpu_seconds} s of processor time; a spec with long dotted"
+                " keys, deep nesting or a very large grid must be written more simply"
+            )
+        case "wall time":
+            problem = (
+                f"the file could not be read within {WALL_SECONDS:.0f} s; if the machine was busy, put it"
+                " into queue/ again"
+            )
+        case "answer":
+            problem = (
+                "the file could not be read: all its variants' arguments take more than"
+                f" {ANSWER_BYTES >> 20} MiB; split it up"
+            )
+        case limit:
+            problem = f"the file could not be read: the check was ended by {limit} (out of memory?)"
+    return Draught(draft=None, problems=(problem,))
 
 
 def _ask_trainers(
-    draft: Draft, home: HomePaths, trainers_seconds: float, environment: Mapping[str, str]
+    draft: Draft,
+    home: HomePaths,
+    trainers_seconds: float,
+    environment: Mapping[str, str],
+    is_wanted: Callable[[], bool],
 ) -> Any:
     """What `python -m trainers check` answers. Raises _CheckError."""
     question = orjson.dumps(request(draft, str(home.root.absolute())))
-    end = _run(["-m", "trainers", "check"], question, trainers_seconds, environment, home.root)
+    arguments = ["-m", "trainers", "check"]
+    end = _run(arguments, question, trainers_seconds, environment, cwd=home.root, is_wanted=is_wanted)
     if end.exceeded == "time":
         raise _CheckError(
             f"the trainers did not answer within {trainers_seconds:.0f} s: reading what a task depends"
             " on takes too long; give it fewer or smaller inputs"
         )
-    return _answer(end, "the trainers could not be asked")
+    if end.exceeded == "output":
+        raise _CheckError(
+            "the trainers could not be asked: all its variants' arguments take more than"
+            f" {ANSWER_BYTES >> 20} MiB; split it up"
+        )
+    try:
+        if end.returncode == 0:
+            return orjson.loads(end.stdout.strip().rpartition(b"\n")[2])
+    except orjson.JSONDecodeError:
+        pass
+    raise _CheckError(f"the trainers could not be asked: {_said(end)}")
 
 
 def _run(
@@ -171,7 +263,10 @@ def _run(
     stdin: bytes,
     seconds: float,
     environment: Mapping[str, str],
+    *,
     cwd: Path | None = None,
+    hear: Callable[[bytes], None] | None = None,
+    is_wanted: Callable[[], bool],
 ) -> ChildEnd:
     # -P: neither the home nor the current folder may hide a module
     argv = [sys.executable, "-P", *arguments]
@@ -181,8 +276,11 @@ def _run(
             stdin=stdin,
             seconds=seconds,
             environment=environment,
-            max_stdout_bytes=_ANSWER_BYTES,
+            # some more than an answer: it is told in a line of its own
+            max_stdout_bytes=ANSWER_BYTES + 4096,
             cwd=cwd,
+            hear=hear,
+            is_wanted=is_wanted,
         )
     except OSError as error:
         raise _CheckError(
@@ -190,22 +288,12 @@ def _run(
         ) from error
 
 
-def _answer(end: ChildEnd, what: str) -> Any:
-    """The JSON on the last line that the child wrote. Raises _CheckError with what it said instead."""
-    if end.exceeded == "output":
-        raise _CheckError(
-            f"{what}: all its variants' arguments take more than {_ANSWER_BYTES >> 20} MiB; split it up"
-        )
+def _said(end: ChildEnd) -> str:
+    """How a check ended that gave no answer."""
     if end.returncode < 0:
-        name = signal.Signals(-end.returncode).name
-        raise _CheckError(f"{what}: the check was ended by {name} (out of memory?)")
-    try:
-        if end.returncode == 0:
-            return orjson.loads(end.stdout.strip().rpartition(b"\n")[2])
-    except orjson.JSONDecodeError:
-        pass
+        return f"the check was ended by {signal.Signals(-end.returncode).name} (out of memory?)"
     said = printable(end.stderr.decode(errors="replace").strip().rpartition("\n")[2])
-    raise _CheckError(f"{what}: the check ended with status {end.returncode}: {said or 'it said nothing'}")
+    return f"the check ended with status {end.returncode}: {said or 'it said nothing'}"
 
 
 def _sentence(error: Exception) -> str:

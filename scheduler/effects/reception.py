@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import queue
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,10 +15,17 @@ from scheduler.decide.facts import RoundAccepted, SpecRejected
 from scheduler.decide.inputs import SpecChecked
 from scheduler.effects.arrivals import Arrival, Unreadable
 from scheduler.effects.files import fsync_folder, publish
-from scheduler.effects.intake import check_spec, rejection_text
+from scheduler.effects.intake import Draught, Dropped, checked, read_specs, rejection_text
 from scheduler.effects.records import Journal
 from scheduler.effects.spool import Spool
 from scheduler.rounds.paths import HomePaths
+
+#: files that one child reads
+READ_AT_ONCE = 64
+#: such children: what comes while one is busy with slow files does not wait for it
+READERS = 2
+#: files of which the trainers are asked side by side: one whose trainer hangs holds up no other
+ASKED_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +37,7 @@ class SpecReturned:
 
 
 class Reception:
-    """The daemon's side of the queue folder. Parsing happens elsewhere; one file at a time."""
+    """The daemon's side of the queue folder. Parsing happens elsewhere, and no file waits for a bad one."""
 
     def __init__(
         self,
@@ -41,7 +50,13 @@ class Reception:
         self._environment = environment
         self._spool = spool
         self._post = post
-        self._checkers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check")
+        #: first all files are read, then the trainers are asked of them, of sound ones before the others
+        self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="read")
+        self._askers = ThreadPoolExecutor(max_workers=ASKED_AT_ONCE, thread_name_prefix="ask")
+        self._unread: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        self._unasked: queue.PriorityQueue[tuple[bool, int, Arrival, Draught]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        self._is_open = True
         self._arrivals: dict[tuple[str, str], Arrival] = {}
         #: of those that came back from their check, the values that are in no record
         self._secrets: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -65,7 +80,8 @@ class Reception:
                 )
             else:
                 self._arrivals[found.name, found.sha256] = found
-                self._checkers.submit(self._check, found)
+                self._unread.put(found)
+                self._readers.submit(self._read_what_waits)
         return refused
 
     def take_back(self, returned: SpecReturned) -> SpecChecked | None:
@@ -120,11 +136,31 @@ class Reception:
         self._secrets = {key: kept for key, kept in self._secrets.items() if key[0] != action.file}
 
     def close(self) -> None:
-        self._checkers.shutdown(wait=False, cancel_futures=True)
+        self._is_open = False
+        for pool in (self._readers, self._askers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
-    def _check(self, arrival: Arrival) -> None:
-        checked = check_spec(arrival.data, arrival.name, self._home, environment=self._environment)
-        self._post(SpecReturned(arrival=arrival, checked=checked))
+    def _read_what_waits(self) -> None:
+        """Read every file that waits by now, in one child: its start takes longer than a file does."""
+        arrivals: list[Arrival] = []
+        while len(arrivals) < READ_AT_ONCE:
+            try:
+                arrivals.append(self._unread.get_nowait())
+            except queue.Empty:
+                break
+
+        def tell(number: int, read: Draught) -> None:
+            self._unasked.put((bool(read.problems), next(self._numbers), arrivals[number], read))
+            self._askers.submit(self._ask_of_one)
+
+        files = [Dropped(name=arrival.name, data=arrival.data) for arrival in arrivals]
+        read_specs(files, tell, self._environment, is_wanted=lambda: self._is_open)
+
+    def _ask_of_one(self) -> None:
+        _, _, arrival, read = self._unasked.get_nowait()
+        dropped = Dropped(name=arrival.name, data=arrival.data)
+        found = checked(dropped, read, self._home, self._environment, is_wanted=lambda: self._is_open)
+        self._post(SpecReturned(arrival=arrival, checked=found))
 
     def _forget(self, checked: SpecChecked) -> None:
         self._arrivals.pop((checked.file, checked.sha256), None)

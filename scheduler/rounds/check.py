@@ -20,7 +20,7 @@ from scheduler.rounds.inherit import (
     stages_out_of_order,
 )
 from scheduler.rounds.parse import Parsed
-from scheduler.rounds.problems import Path, Problem, shown, unknown_words, without_followers
+from scheduler.rounds.problems import NOTHING, Path, Problem, shown, unknown_words, without_followers
 from scheduler.rounds.redaction import secret_names
 from scheduler.rounds.shape import shaped, without
 from scheduler.rounds.spec import ID_PATTERN, RESERVED_NAMES, STAGE_NAMES, RoundSpec
@@ -52,7 +52,7 @@ def check(parsed: Parsed, file: str) -> tuple[Draft | None, list[Problem]]:
         title=spec.title or round_id,
         priority=spec.priority,
         after=tuple(spec.after),
-        tasks=tuple(checkable for task in tasks if (checkable := _checkable(task, problems)) is not None),
+        tasks=tuple(_checkable_tasks(tasks, problems)),
         judge=spec.judge,
         fresh=spec.fresh,
     )
@@ -70,9 +70,11 @@ def _round_problems(spec: RoundSpec, raw: Mapping[str, Any], file: str) -> Itera
     yield from _order_problems(raw)
     first_index: dict[str, int] = {}
     for index, task in enumerate(spec.tasks):
-        first = first_index.setdefault(task.name, index)
+        first = first_index.setdefault(task.name.lower(), index)
         if first != index:
             message = f"is the name of tasks[{first}] too; each task needs its own"
+            if spec.tasks[first].name != task.name:
+                message = f"differs only in upper and lower case from tasks[{first}]; take another name"
             yield Problem(path=("tasks", index, "name"), message=message, found=task.name)
         for name in secret_names(task.args):
             message = "stands for a secret that is not here; name it in `environment` of roundhouse.toml"
@@ -169,8 +171,23 @@ def _with_grids(
             made = expanded(task_spec.grid_base, axes, task.variants, room, place, problems)
             room -= len(made)
             task = replace(task, variants={**task.variants, **made}, grid=axes)
+        problems += _case_problems(task, place)
         done.append(task)
     return done
+
+
+def _case_problems(task: TaskDraft, place: Path) -> Iterator[Problem]:
+    """Names of variants are names of folders, and some disks take `hot` and `Hot` for one."""
+    first_by_lower: dict[str, str] = {}
+    for name in task.variants:
+        first = first_by_lower.setdefault(name.lower(), name)
+        if first != name:
+            is_written = name in task.written
+            message = f"differs only in upper and lower case from {first}; take another name"
+            path = (*place, "variants", name) if is_written else (*place, "grid")
+            yield Problem(path=path, message=message, found=NOTHING if is_written else name)
+            if not is_written:
+                return
 
 
 def _raw_task(raw: Mapping[str, Any], index: int) -> Mapping[str, Any]:
@@ -179,11 +196,26 @@ def _raw_task(raw: Mapping[str, Any], index: int) -> Mapping[str, Any]:
     return task if isinstance(task, dict) else {}
 
 
-def _checkable(task: TaskDraft, problems: list[Problem]) -> TaskDraft | None:
-    """The task without its variants that have problems; None where a trainer could say nothing of it."""
-    place: Path = ("tasks", task.index)
-    here = [problem.path[2:] for problem in problems if problem.is_within(place)]
-    if () in here or any(problem.path == ("tasks",) for problem in problems):
+def _checkable_tasks(tasks: Sequence[TaskDraft], problems: Sequence[Problem]) -> Iterator[TaskDraft]:
+    """The tasks of which a trainer could say something, without what has problems."""
+    if any(problem.path == ("tasks",) for problem in problems):
+        return
+    below: dict[Any, list[Path]] = {}
+    for problem in problems:
+        if problem.is_within(("tasks",)):
+            below.setdefault(problem.path[1], []).append(problem.path[2:])
+    for task in tasks:
+        checkable = _checkable(task, below.get(task.index, ()))
+        if checkable is not None:
+            yield checkable
+
+
+def _checkable(task: TaskDraft, here: Sequence[Path]) -> TaskDraft | None:
+    """The task without its variants that have problems; None where a trainer could say nothing of it.
+
+    `here` are the paths of its problems below the task.
+    """
+    if () in here:
         return None
     if any(path[0] in _NEEDED_BY_TRAINER for path in here):
         return None

@@ -19,6 +19,11 @@ from scheduler.rounds.problems import Path, Problem, printable, shortened
 from scheduler.rounds.redaction import redacted, without
 
 MAX_BYTES = 256 * 1024
+#: what the process that reads a file may use: memory, and wall seconds on a machine that is busy training
+MEMORY_BYTES = 512 * 1024 * 1024
+WALL_SECONDS = 30.0
+#: bytes of its answer: 10,000 variants with whole configs of 3 kB; more would enlarge the daemon
+ANSWER_BYTES = 32 * 1024 * 1024
 #: tables and lists within each other, the file itself being the first
 MAX_DEPTH = 16
 

@@ -233,8 +233,8 @@ def test_a_rejection_tells_every_problem_and_what_to_do(home: HomePaths) -> None
 def test_reading_a_file_needs_none_of_the_slow_imports() -> None:
     code = (
         "import io, runpy, sys; slow = ('typer', 'rich', 'trainers', 'torch', 'numpy', 'scipy');"
-        "sys.stdin = io.TextIOWrapper(io.BytesIO(b'x = 1'));"
-        "sys.argv = ['scheduler.rounds', 'x.toml'];"
+        "sys.stdin = io.TextIOWrapper(io.BytesIO(b'[[\"x.toml\", 5]]\\nx = 1'));"
+        "sys.argv = ['scheduler.rounds', '2'];"
         "runpy.run_module('scheduler.rounds', run_name='__main__');"
         "print([name for name in slow if name in sys.modules])"
     )

@@ -282,7 +282,7 @@ def _metrics_problems(config: Config) -> Iterator[tuple[str | None, str]]:
     for name, pattern in config.metrics.items():
         try:
             groups = re.compile(pattern).groupindex
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             yield f"metrics.{name}", f"{pattern!r} is no regular expression: {error}"
             continue
         if "value" not in groups:

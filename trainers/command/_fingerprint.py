@@ -42,15 +42,22 @@ def _inputs(patterns: tuple[str, ...], cwd: Path) -> dict[str, str]:
         if not files:
             missing.append(pattern)
             continue
+        # a pipe would be waited for, and a device has no end
+        if odd := [name for name, file in files if not file.is_file()]:
+            raise _about_inputs(f"inputs lead to what is no regular file: {', '.join(odd)}")
         whole = hashlib.sha256()
         for name, file in files:
             whole.update(f"{name}\0{_file_digest(file)}\n".encode())
         parts[pattern] = whole.hexdigest()[:DIGEST_LENGTH]
     if missing:
-        error = DataError(f"inputs match no file: {', '.join(missing)} (looked in {cwd})")
-        error.field = "inputs"
-        raise error
+        raise _about_inputs(f"inputs match no file: {', '.join(missing)} (looked in {cwd})")
     return parts
+
+
+def _about_inputs(message: str) -> DataError:
+    error = DataError(message)
+    error.field = "inputs"
+    return error
 
 
 def _files(pattern: str, cwd: Path) -> Iterator[tuple[str, Path]]:
