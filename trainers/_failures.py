@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import traceback
 from dataclasses import dataclass
 
 from trainers._failure_texts import classify_message
+from trainers._secrets import redacted, secrets_of
 from trainers.contract import TrainerError
 
 #: characters of a failure's text that travel in a record; error.txt holds the whole
@@ -46,7 +48,12 @@ def failure_of(error: BaseException, output: str = "") -> Failure:
     """The failure that `error` is, with its traceback; `output` is what the run had printed last."""
     trace = "".join(traceback.format_exception(error))
     text = f"{output.rstrip()}\n\n{trace}" if output.strip() else trace
-    return Failure(failure_class=classify(error), message=one_line(error), text=text.rstrip())
+    secrets = secrets_of(os.environ)
+    return Failure(
+        failure_class=classify(error),
+        message=redacted(one_line(error), secrets),
+        text=redacted(text.rstrip(), secrets),
+    )
 
 
 def classify(error: BaseException) -> str:

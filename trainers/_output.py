@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+from trainers._secrets import redacted, secrets_of
+
 #: bytes of out.log; what a run prints beyond is dropped
 CAP_BYTES = 64 * 2**20
 
@@ -80,11 +82,11 @@ class Output:
 
 
 def tail_of(descriptor: int, size: int = TAIL_BYTES) -> str:
-    """The last `size` bytes of an open regular file as text; nothing of anything else."""
+    """The last `size` bytes of an open regular file as text, without secrets; nothing of anything else."""
     if not _is_regular(descriptor):
         return ""
     start = max(0, os.fstat(descriptor).st_size - size)
-    return os.pread(descriptor, size, start).decode(errors="replace")
+    return redacted(os.pread(descriptor, size, start).decode(errors="replace"), secrets_of(os.environ))
 
 
 def _head(descriptor: int) -> bytes:

@@ -19,6 +19,7 @@ from scheduler.rounds.redaction import (
     secret_names,
     without,
 )
+from trainers._failures import failure_of
 from trainers._secrets import REDACTED, RedactedStream, secrets_of
 
 SECRET = "hunter2-hunter2"
@@ -78,6 +79,13 @@ def test_what_was_redacted_comes_back(value: Any) -> None:
     assert again == {}
     back = restored(shown, secrets)
     assert redacted(back, {}) == shown
+
+
+def test_an_error_does_not_show_a_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    failure = failure_of(ValueError(f"401 for {SECRET}"), f"logging in with {SECRET}")
+    assert SECRET not in json.dumps(failure.to_json())
+    assert failure.message == f"ValueError: 401 for {REDACTED}"
 
 
 def test_of_two_values_the_longer_is_cut_out_first() -> None:
