@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import resource
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +26,9 @@ from trainers._failures import one_line
 from trainers._processes import die_with_parent
 from trainers.contract import TrainerConfig, protocol_fields
 
+#: room for the imports of any trainer, and for 10,000 configs
+MEMORY_BYTES = 8 * 1024**3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -39,6 +43,7 @@ class Problem:
 
 def check() -> None:
     """Answer the one request on stdin."""
+    _limit()
     die_with_parent()  # a trainer that hangs when it is imported must not outlive a killed daemon
     answer_fd = os.dup(1)
     os.dup2(2, 1)  # a trainer that prints while it is imported must not garble the answer
@@ -48,6 +53,12 @@ def check() -> None:
     answer = {"tasks": [check_task(task, home) for task in request["tasks"]]}
     with os.fdopen(answer_fd, "wb") as stream:
         stream.write(orjson.dumps(answer))
+
+
+def _limit() -> None:
+    """Bound what a validator may take of the machine: it is a person's code, and sees a stranger's values."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 def check_task(task: Mapping[str, Any], home: Path) -> dict[str, Any]:

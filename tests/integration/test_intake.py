@@ -133,6 +133,7 @@ def test_an_unknown_trainer_is_refused_with_the_nearest_known_one(home: HomePath
     ],
     ids=["empty", "nul", "latin", "arrays", "objects", "large", "dotted", "very dotted", "yaml", "no suffix"],
 )
+@pytest.mark.fault("a spec makes the parser slow or large", moment="intake", outcome="2 s, 512 MiB, rejected")
 def test_hostile_bytes_are_refused_within_the_limits(
     home: HomePaths, data: bytes, file: str, words: str
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_small_file_that_becomes_a_large_round_is_refused(home: HomePaths) -> 
     assert "MiB" in problem or "processor time" in problem
 
 
+@pytest.mark.fault("a trainer hangs when it is imported", moment="intake", outcome="ended, the spec rejected")
 def test_a_trainer_that_hangs_is_ended_with_all_it_started(home: HomePaths) -> None:
     (home.trainers / "line.py").write_text(
         "import subprocess, sys, time\nsubprocess.Popen(['sleep', '600'])\ntime.sleep(600)\n"
@@ -179,6 +181,14 @@ def test_a_trainer_that_breaks_is_a_problem_in_plain_words(home: HomePaths, code
     assert problem.isprintable()
 
 
+@pytest.mark.fault("a trainer takes all memory", moment="intake", outcome="8 GiB, then it is a problem")
+def test_a_trainer_that_takes_all_memory_is_a_problem(home: HomePaths) -> None:
+    eager = "class Config(TrainerConfig):\n    width: int = len(bytearray(9 * 1024**3))\n"
+    (home.trainers / "line.py").write_text(TRAINER.replace("class Config(TrainerConfig):\n", eager))
+    (problem,) = checked(home, SPEC).problems
+    assert "cannot be imported: MemoryError" in problem
+
+
 def test_a_trainer_that_prints_is_not_in_the_way(home: HomePaths) -> None:
     (home.trainers / "line.py").write_text(TRAINER + "\nprint('hello' * 100_000)\n")
     assert checked(home, SPEC).problems == ()
@@ -189,6 +199,7 @@ def test_a_home_that_is_gone_is_a_problem(home: HomePaths) -> None:
     assert "could not be started" in problem
 
 
+@pytest.mark.fault("a file of the home is named like a module", moment="intake", outcome="it is not imported")
 def test_no_module_of_the_home_hides_one_of_ours(home: HomePaths) -> None:
     (home.root / "json.py").write_text("raise RuntimeError('hidden')")
     (home.root / "trainers" / "pydantic.py").write_text("raise RuntimeError('hidden')")

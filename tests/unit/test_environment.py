@@ -31,6 +31,7 @@ def test_what_training_needs_is_handed_on(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["MY_DATA", "HF_TOKEN", "XDG_SECRET", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "PYTHONPATH"]
 )
+@pytest.mark.fault("the daemon's environment holds a token", moment="a run", outcome="it is kept back")
 def test_a_secret_or_an_unknown_name_is_kept_back(name: str) -> None:
     assert name not in worker_environment(HERE)
 

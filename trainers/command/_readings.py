@@ -156,11 +156,9 @@ class MetricsFile:
             yield from self._reading(self._path.read_bytes())
 
     def _new_lines(self, *, is_over: bool) -> Iterator[Reading]:
-        try:
-            stream = self._path.open("rb")
-        except FileNotFoundError:
-            return
-        with stream:
+        if not self._path.is_file():
+            return  # not there yet, or a pipe that nobody may ever write into
+        with self._path.open("rb") as stream:
             inode, size, _ = _signature(self._path) or (None, 0, 0)
             if inode != self._inode or size < self._offset:
                 # Another file, or the same one begun anew: all of it is this program's.
