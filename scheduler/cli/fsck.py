@@ -10,6 +10,7 @@ import typer
 from scheduler.cli.finding import Finding
 from scheduler.cli.home import existing_home
 from scheduler.cli.record_findings import findings_of
+from scheduler.cli.saying import say
 from scheduler.effects.set_aside import set_aside
 from scheduler.report.numbers import count
 from scheduler.report.printable import one_line
@@ -42,23 +43,23 @@ def fsck(
     if name is None:
         raise typer.Exit(_told(checked))
     target = set_aside(home, _damaged(checked, name).path)
-    typer.echo(f"moved to {target}")
+    say(f"moved to {target}")
     if name not in (home.journal.stem, home.ledger.stem):
-        typer.echo(f"to run the round again: schedctl submit {target}/spec.*")
+        say(f"to run the round again: schedctl submit {target}/spec.*")
 
 
 def _told(files: list[CheckedFile]) -> int:
     """Print what was found; the exit status."""
     has_failed = False
     for checked in files:
-        typer.echo(f"{checked.state:<8} {_extent_words(checked)}")
+        say(f"{checked.state:<8} {_extent_words(checked)}")
         for finding in findings_of(checked):
             has_failed = has_failed or finding.level == "fail"
-            typer.echo("\n".join(_finding_lines(finding)))
+            say("\n".join(_finding_lines(finding)))
         for copy in checked.torn_copies:
-            typer.echo(f"         {copy.name}: moved aside by a repair; nobody needs it any more")
+            say(f"         {copy.name}: moved aside by a repair; nobody needs it any more")
     states = [checked.state for checked in files]
-    typer.echo(
+    say(
         f"{count(len(files), 'file')}: {states.count('ok')} whole, {states.count('torn')} with a torn tail,"
         f" {states.count('corrupt')} damaged"
     )

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from scheduler.cli.home import existing_home
+from scheduler.cli.saying import say
 from scheduler.cli.status import gather
 from scheduler.cli.status_text import progress_lines
 from scheduler.decide.moves import parked_for
-from scheduler.effects.plain_text import plain_line
 from scheduler.report import numbers
 from scheduler.report.load import load_round
 from scheduler.report.printable import one_line
@@ -50,8 +50,7 @@ def why(
     home: HomePaths = existing_home(context.obj)
     lines = _home(home) if round_id is None else _round(home, round_id, task)
     for line in lines:
-        indent = len(line) - len(line.lstrip(" "))
-        typer.echo(" " * indent + plain_line(line))
+        say(line)
 
 
 def _home(home: HomePaths) -> Iterator[str]:

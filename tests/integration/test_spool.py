@@ -315,9 +315,7 @@ def test_folders_are_left_alone(home: HomePaths, spool: Spool, clock: FakeClock)
         (lambda path: path.write_bytes(bytes(arrivals.MAX_SPEC_BYTES + 1)), "262145 bytes"),
     ],
 )
-@pytest.mark.fault(
-    "a link or a pipe in the queue", moment="any", outcome="rejected, never followed"
-)
+@pytest.mark.fault("a link or a pipe in the queue", moment="any", outcome="rejected, never followed")
 def test_what_can_never_be_a_spec_is_told_at_once_and_once(
     home: HomePaths, spool: Spool, make: Callable[[Path], None], reason: str
 ) -> None:
