@@ -609,8 +609,8 @@ TOML: list[tuple[bytes, str, str]] = [
     (b"a" + b".a" * 500 + b" = 1", "a.a.a", "nested more than 16 levels deep"),
     (b"[" + b"a." * 400 + b"a]", "a.a.a", "nested more than 16 levels deep"),
     (b"a = [[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "a[0][0]", "nested more than 16 levels deep"),
-    (b"a = 1" + b" " * 256 * 1024, "the file has 262149 bytes", "at most 262144 are read"),
-    (b"#" * 1_000_000, "the file has 1000000 bytes", "at most 262144"),
+    (b"a = 1" + b" " * 256 * 1024, "the file has 262149 bytes", "262144"),
+    (b"#" * 1_000_000, "the file has 1000000 bytes", "262144"),
 ]
 
 #: a parser's worst: each part of a dotted key is looked up from the beginning. They take more than their time
@@ -680,7 +680,7 @@ JSON: list[tuple[bytes, str, str]] = [
     (b'{"a":' * 17 + b"1" + b"}" * 17, "a.a.a", "nested more than 16 levels deep"),
     (b'{"a": ' + b"[" * 30 + b"]" * 30 + b"}", "a[0][0]", "nested more than 16 levels deep"),
     (b"{" + b",".join(b'"k%d": 1' % i for i in range(20_000)) + b"}", "k0", "unknown key"),
-    (b'{"a": "' + b"x" * 262_144 + b'"}', "the file has", "at most 262144 are read"),
+    (b'{"a": "' + b"x" * 262_144 + b'"}', "the file has 262153 bytes", "262144"),
     (
         json.dumps({"tasks": [{"name": "a", "trainer": "line"}] * 3000}).encode(),
         "tasks[1].name",
