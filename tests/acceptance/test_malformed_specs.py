@@ -14,7 +14,7 @@ from real_home import Home, wait_until
 from scheduler.effects.records import read_records
 
 #: some of each kind, with one that takes all the time there is
-SAMPLE = (*MALFORMED[::21], next(row for row in MALFORMED if row.is_slow))
+SAMPLE = (*MALFORMED[::40], next(row for row in MALFORMED if row.is_slow))
 
 #: by file name: how what is no file of a person comes to lie there, and what is said of it
 ODD: dict[bytes, tuple[Callable[[Path], object], str]] = {

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from real_home import Home
 
+from scheduler.cli import main
+
 SECRET = "hunter2-or-something-longer"
 SPEC = f"""
 round = "night"
@@ -38,14 +40,19 @@ if sys.argv[1] == "1":
 """
 
 
+def schedctl(home: Home, *arguments: str) -> int:
+    return main(["--home", str(home.paths.root), *arguments])
+
+
 def files_with(root: Path, words: str) -> set[str]:
     found = (path for path in root.rglob("*") if path.is_file() and words.encode() in path.read_bytes())
     return {str(path.relative_to(root)) for path in found}
 
 
 @pytest.mark.fault("a spec holds a token", moment="any", outcome="the run gets it, nothing shows it")
-def test_a_secret_of_a_spec_is_in_its_own_files_alone(home: Home) -> None:
-    (home.paths.root / "told.py").write_text(TOLD.replace(SECRET, "hunter2-or-" + "something-longer"))
+def test_a_secret_of_a_spec_is_in_its_own_files_alone(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (home.paths.root / "told.py").write_text(TOLD)
     home.drop("night", SPEC)
     home.start()
@@ -58,33 +65,35 @@ def test_a_secret_of_a_spec_is_in_its_own_files_alone(home: Home) -> None:
     assert [run["value"] for run in runs if run["config"] == "baseline"] == [1.0]
     [failed] = {run["error"].splitlines()[-1] for run in runs if run["config"] == "fails"}
     assert "401 for https://user:[redacted]@example.org" in failed
-    home.schedctl("rebuild")
+
+    monkeypatch.chdir(home.paths.root)
+    (home.paths.root / "again.toml").write_text(SPEC)
+    for verb in ("rebuild", "show night", "show night sums", "explain night", "validate again.toml"):
+        assert schedctl(home, *verb.split()) == 0
+    assert schedctl(home, "noise", "night", "sums") == 2
+    told = "".join(capsys.readouterr())
+    assert SECRET not in told
+    assert "the spec holds the value of API_TOKEN" in told
+
     own = {"told.py", "queue/done/night.toml", "results/night/spec.toml", "results/night/secrets.json"}
-    assert files_with(home.paths.root, SECRET) == own
+    assert files_with(home.paths.root, SECRET) == {*own, "again.toml"}
     for name in ("spec.toml", "secrets.json"):
         assert stat.S_IMODE((home.paths.round("night").root / name).stat().st_mode) == 0o600
 
-    (home.paths.root / "again.toml").write_text(SPEC)
-    for verb in (
-        ["show", "night"],
-        ["show", "night", "sums"],
-        ["explain", "night"],
-        ["validate", "again.toml"],
-    ):
-        told = home.schedctl(*verb)
-        assert SECRET not in told.stdout + told.stderr
-    assert "the spec holds the value of API_TOKEN" in told.stdout
-    assert home.schedctl("noise", "night", "sums").returncode == 2
+
+def test_a_problem_that_quotes_a_secret_does_not_show_it(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = home.paths.root / "bad.toml"
+    bad.write_text(SPEC.replace(SECRET, SECRET + "{"))
+    assert schedctl(home, "validate", str(bad)) == 2
+    told = capsys.readouterr().err
+    assert "tasks[0].args.env.API_TOKEN: a lone {" in told
+    assert SECRET not in told
 
 
-def test_a_problem_that_quotes_a_secret_does_not_show_it(home: Home) -> None:
-    (home.paths.root / "bad.toml").write_text(SPEC.replace(SECRET, SECRET + "{"))
-    told = home.schedctl("validate", "bad.toml")
-    assert "tasks[0].args.env.API_TOKEN: a lone {" in told.stderr
-    assert SECRET not in told.stdout + told.stderr
-
-
-def test_a_marker_in_a_spec_is_no_secret(home: Home) -> None:
-    (home.paths.root / "bad.toml").write_text(SPEC.replace(SECRET, "redacted:" + "0" * 16))
-    told = home.schedctl("validate", "bad.toml")
-    assert "env.API_TOKEN: stands for a secret that is not here" in told.stderr
+def test_a_marker_in_a_spec_is_no_secret(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = home.paths.root / "bad.toml"
+    bad.write_text(SPEC.replace(SECRET, "redacted:" + "0" * 16))
+    assert schedctl(home, "validate", str(bad)) == 2
+    assert "env.API_TOKEN: stands for a secret that is not here" in capsys.readouterr().err
