@@ -53,7 +53,8 @@ def test_a_sound_round_runs_while_bad_files_are_told_why(home: Home, monkeypatch
         "the last rejection",
     )
     assert daemon.poll() is None, home.output()
-    assert [row.name for row in SAMPLE if not row.is_in(row.why(home.paths).splitlines())] == []
+    texts = {row: row.why(home.paths) for row in SAMPLE}
+    assert {row.name: text for row, text in texts.items() if not row.is_in(text.splitlines())} == {}
     for raw, (_, words) in ODD.items():
         stem = os.fsdecode(raw).removesuffix(".toml")[:100]
         [told] = [path for path in home.paths.rejected.glob("*.why.txt") if path.name.startswith(stem)]

@@ -40,7 +40,8 @@ def test_every_malformed_spec_is_told_why_and_a_sound_one_does_not_wait(home: Ho
         f"\n{len(MALFORMED)} malformed specs dropped at once with one sound one: that one accepted after"
         f" {accepted:.1f} s, finished after {finished:.1f} s; the last bad one told after {last:.1f} s"
     )
-    assert [row.name for row in MALFORMED if not row.is_in(row.why(home.paths).splitlines())] == []
+    texts = {row: row.why(home.paths) for row in MALFORMED}
+    assert {row.name: text for row, text in texts.items() if not row.is_in(text.splitlines())} == {}
     assert home.stop() == 0
     assert finished < last
 
