@@ -82,7 +82,7 @@ class Worker:
         self.prepare(**fields)
         self.hear("prepared")
         self.say("go", run_dir=str(self.home / folder))
-        return self.hear("finished")["result"]
+        return self.hear("finished", timeout=max(30.0, fields.get("seconds", 0.0)))["result"]
 
     def hang_up(self) -> None:
         if self.said >= 0:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 from fakes.daemon import Worker
+from fakes.printing import printed_by_command
 
 from trainers._output import CAP_BYTES, DROPPED
 
@@ -41,38 +41,6 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     worker = Worker(tmp_path)
     yield worker
     worker.close()
-
-
-def largest_seen(log: Path, act: Callable[[], object]) -> int:
-    """The most bytes that lay in `log` at any look while `act` went on."""
-    sizes = [0]
-    is_over = Event()
-
-    def look() -> None:
-        while not is_over.wait(0.002):
-            if log.exists():
-                sizes.append(log.stat().st_size)
-
-    looker = Thread(target=look)
-    looker.start()
-    try:
-        act()
-    finally:
-        is_over.set()
-        looker.join()
-    return max(sizes)
-
-
-def printed_by_command(worker: Worker, count: int) -> tuple[int, dict[str, object]]:
-    """The largest out.log while a program prints `count` bytes, and the run's result."""
-    script = f"head -c {count} /dev/zero; echo; echo val_acc: 0.5"
-    results: list[dict[str, object]] = []
-    config = {"argv": ["/bin/sh", "-c", script]}
-    log = worker.home / "run" / "out.log"
-    size = largest_seen(
-        log, lambda: results.append(worker.run(trainer="command", config=config, seconds=600))
-    )
-    return size, results[0]
 
 
 @pytest.mark.fault("a program prints without end", moment="a run", outcome="64 MiB are kept, the run goes on")
