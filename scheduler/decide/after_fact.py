@@ -156,12 +156,16 @@ def _after_run(state: State, run: facts.RunFinished, limits: Limits) -> tuple[Ac
     wait = wait_before_next_try(state.rounds[run.round].tasks[run.task], run, limits)
     if wait is not None:
         actions += (deadline(f"{run.round}/{run.task}", "backoff", wait),)
-    is_ours = run.device != "cpu" and not _is_passing(run)
-    if run.failure_class == "gpu" and is_ours and state.paused is None:
+    if is_failure_of_device(run) and state.paused is None:
         actions += (act.Record(fact=facts.QueuePaused(reason=_gpu_failure(run))),)
     if run.stage != PROBE_STAGE:
         actions += (act.WriteReport(round=run.round, is_live=True),)
     return actions
+
+
+def is_failure_of_device(run: facts.RunFinished) -> bool:
+    """Whether the run failed for its GPU, and the next one would too."""
+    return run.failure_class == "gpu" and run.device != "cpu" and not _is_passing(run)
 
 
 def _is_passing(run: facts.RunFinished) -> bool:

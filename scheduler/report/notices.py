@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 from policies.evidence import Objective
 from scheduler.decide import facts, inputs
+from scheduler.decide.after_fact import is_failure_of_device
 from scheduler.decide.state import State
+from scheduler.decide.xids import remedy, stops_the_queue, words_of
 from scheduler.report import numbers
-from scheduler.report.printable import one_line
+from scheduler.report.printable import first_line, one_line
 from scheduler.rounds.notice import Notice
 from scheduler.rounds.paths import HomePaths
 
@@ -35,6 +37,12 @@ def notice_for(event: inputs.Event, before: State, home: HomePaths) -> Notice | 
                 title=f"the GPU {event.device} is set aside",
                 body=f"{one_line(event.reason)}\nNothing starts on it. `schedctl resume` uses it again.",
             )
+        case facts.XidReported() if stops_the_queue(event.xid) and before.paused is None:
+            said = f"the GPU {event.device} reported {words_of(event.xid)}"
+            return _gpu_failed(said, remedy(event.device))
+        case facts.RunFinished() if is_failure_of_device(event) and before.paused is None:
+            said = f"the GPU failed in task {event.task} of round {event.round}"
+            return _gpu_failed(said, first_line(event.error or ""))
         case facts.DaemonStarted() if before.is_served:
             return _daemon_restarted(event, before)
         case inputs.GateChanged(source="disk", wait_reason=str(reason)):
@@ -98,6 +106,14 @@ def _winner_found(fact: facts.VerdictReached, before: State, home: HomePaths) ->
         kind="winner_found",
         title=f"WINNER {fact.config} in task {fact.task} of round {fact.round}: {gains}",
         body="\n".join([one_line(fact.reason), *map(one_line, fact.warnings), _report(home, fact.round)]),
+    )
+
+
+def _gpu_failed(said: str, more: str) -> Notice:
+    return Notice(
+        kind="gpu_dirty",
+        title=f"{one_line(said)}, nothing starts",
+        body=f"{one_line(more)}\nWhen it is well (`schedctl doctor`), `schedctl resume` goes on.",
     )
 
 

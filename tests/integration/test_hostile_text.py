@@ -167,6 +167,7 @@ VERBS = [
     ["cache", "verify"],
     ["noise"],
     ["notify"],
+    ["tidy", "--dry-run"],
     ["pause", "--reason", HOSTILE],
     ["cancel", "night", "--reason", HOSTILE],
     ["cancel", HOSTILE],

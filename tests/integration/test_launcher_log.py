@@ -59,6 +59,9 @@ def test_a_text_stays_one_line_and_steers_no_terminal(path: Path) -> None:
     assert text.endswith(" ...")
 
 
+@pytest.mark.fault(
+    "logrotate moves or truncates launcher.log", moment="between two lines", outcome="the next one opens anew"
+)
 @pytest.mark.parametrize("how", ["renamed", "removed", "replaced", "truncated"])
 def test_a_rotation_by_somebody_else_loses_no_line(path: Path, how: str) -> None:
     log = LauncherLog(path)

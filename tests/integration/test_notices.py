@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_home import PATIENCE_SECONDS, Home, wait_until
+from real_home import Home, wait_until
 
 from scheduler.effects import notices as notices_module
 from scheduler.effects.notices import MOST_WAITING, Notices, deliver
@@ -197,45 +197,40 @@ def test_the_verb_sends_to_every_address_and_shows_none(home: Home, receiver: Re
 
 
 @pytest.mark.fault(
+    "an address for notices cannot be reached", moment="a round ends", outcome="logged; the others get theirs"
+)
+@pytest.mark.fault(
     "kill -9 of the daemon",
     moment="a round has ended and was told of",
     outcome="a notice of the restart; the round is not told of again",
 )
 def test_a_daemon_tells_of_a_round_and_of_its_own_restart_each_once(home: Home, receiver: Receiver) -> None:
     with home.paths.settings.open("a") as settings:
-        settings.write(f'[notify]\nurls = ["{receiver.url}"]\n')
+        settings.write(f'[notify]\nurls = ["{receiver.url}", "json://127.0.0.1:9/hush-hush"]\n')
     home.drop("night", home.spec("night"))
     home.start()
     wait_until(lambda: len(receiver.heard) == 1, "the notice of the round")
     assert "round night finished" in receiver.titles[0]
     assert str(home.paths.round("night").report) in receiver.heard[0]["message"]
+    wait_until(lambda: " NOTIFY " in home.log(), "the line about the address that is not there")
     home.kill()
     home.start()
     wait_until(lambda: len(receiver.heard) == 2, "the notice of the restart")
     assert "the daemon is back" in receiver.titles[1]
     home.stop()
-    home.start("--until-idle")
-    assert home.processes[-1].wait(timeout=PATIENCE_SECONDS) == 0
-    assert len(receiver.heard) == 2
+    with home.paths.settings.open("r+") as settings:
+        changed = settings.read().replace("disk_floor_mib = 1\n", "disk_floor_mib = 1e9\n")
+        settings.seek(0)
+        settings.write(changed)
+    home.start()
+    wait_until(lambda: len(receiver.heard) == 3, "the notice of the disk")
+    assert "the disk is nearly full" in receiver.titles[2]
+    home.stop()
+    assert len(receiver.heard) == 3
+    dead = [line for line in home.log().splitlines() if " NOTIFY " in line]
+    assert len(dead) == 3  # once a daemon
+    assert all("json://*** was not reached" in line for line in dead)
     assert "hush" not in home.log() + home.output() + home.paths.status.read_text()
-
-
-@pytest.mark.fault(
-    "an address for notices cannot be reached",
-    moment="a round ends",
-    outcome="logged once; the search goes on",
-)
-def test_a_service_that_is_down_stops_nothing(home: Home) -> None:
-    with home.paths.settings.open("a") as settings:
-        settings.write('[notify]\nurls = ["json://127.0.0.1:9/hush-hush"]\n')
-    home.drop("night", home.spec("night"))
-    home.start("--until-idle")
-    assert home.processes[-1].wait(timeout=PATIENCE_SECONDS) == 0
-    home.wait_for("night")
-    told = [line for line in home.log().splitlines() if " NOTIFY " in line]
-    assert len(told) == 1
-    assert "json://*** was not reached" in told[0]
-    assert "hush" not in home.log() + home.output()
 
 
 def test_the_daemon_itself_never_loads_the_service_library() -> None:

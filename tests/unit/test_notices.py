@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.world import make_round, ok, play, task
+from fakes.world import GPU, failed, make_round, ok, play, task
 
 from scheduler.decide import facts, inputs
 from scheduler.decide.notice_limit import MOST_AN_HOUR, NoticeLimit
@@ -46,6 +46,13 @@ def test_the_end_of_a_round_is_told_with_its_verdicts_and_its_report() -> None:
         "sums bad: INCONCLUSIVE",
         "Report: /home/me/search/results/night/report.html",
     ]
+
+
+def test_a_gpu_that_fails_in_a_run_is_told_once() -> None:
+    world = play(lambda intended: failed("gpu", "CUDA error: device lost"), make_round(), device=GPU)
+    told = [notice for notice in notices(tuple(world.facts)) if notice.kind == "gpu_dirty"]
+    assert len(told) == 1
+    assert "device lost" in told[0].body
 
 
 def test_a_round_of_many_variants_is_told_in_few_lines() -> None:
@@ -90,6 +97,7 @@ def test_a_winner_is_told_with_its_gain() -> None:
             "schedctl retry night sums",
         ),
         (facts.GpuDirtied(device="cuda:0", reason="24 MiB"), "gpu_dirty", "schedctl resume"),
+        (facts.XidReported(device="cuda:0", xid=79), "gpu_dirty", "schedctl resume"),
         (inputs.GateChanged(source="disk", wait_reason="disk: 3 MiB free"), "disk_low", "3 MiB free"),
     ],
 )
@@ -108,6 +116,7 @@ def test_what_needs_a_person_is_told_with_what_to_do(event: inputs.Event, kind: 
         inputs.GateChanged(source="window", wait_reason="outside the hours"),
         facts.QueuePaused(reason="by request"),
         facts.GpuCleared(device="cuda:0"),
+        facts.XidReported(device="cuda:0", xid=31),
     ],
 )
 def test_what_can_wait_is_not_told(event: inputs.Event) -> None:
