@@ -347,7 +347,9 @@ class Daemon:
                 yield Orphan(attempt_id=made_for, pid=started.pid, start_ticks=started.start_ticks)
 
     def _finish_moves(self) -> None:
-        """A crash may have come between the end of a round and the move of its file, or its report."""
+        """A crash may have come between a record of a round and the move of its file, or its report."""
+        for current in self._state.rounds.values():
+            self._reception.finish(current.accepted)
         for ended in self._state.ended.values():
             move = act.MoveSpec(round=ended.id, file=ended.file, suffix=ended.suffix, to="done")
             self._reception.move(move)

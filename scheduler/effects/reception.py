@@ -120,6 +120,15 @@ class Reception:
         self._spool.to_rejected(rejected.file, rejection_text(checked))
         self._forget(checked)
 
+    def finish(self, accepted: RoundAccepted) -> None:
+        """Move a file on that a daemon had accepted, and that was killed before it moved it.
+
+        It is not checked again: what has changed since, a trainer or an input, must not have it rejected.
+        """
+        name = f"{accepted.round}{accepted.suffix}"
+        if not (self._home.active / name).exists() and self._spool.holds(accepted.file, accepted.sha256):
+            self._spool.to_active(accepted.file, name)
+
     def move(self, action: MoveSpec) -> None:
         """Move an accepted file on. In `active/` and `done/` it is called by the round's id."""
         name = f"{action.round}{action.suffix}"

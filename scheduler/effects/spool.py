@@ -14,6 +14,7 @@ from typing import Literal
 
 from scheduler.effects.arrivals import (
     MAX_NAME_BYTES,
+    MAX_SPEC_BYTES,
     Arrival,
     Signature,
     Unreadable,
@@ -21,7 +22,7 @@ from scheduler.effects.arrivals import (
     problem_of,
     read_unless_written,
 )
-from scheduler.effects.files import fsync_folder, publish, temporary_beside, write_new
+from scheduler.effects.files import fsync_folder, open_regular, publish, temporary_beside, write_new
 from scheduler.effects.folder_watch import watch
 from scheduler.effects.plain_text import plain_text
 from scheduler.rounds.errors import UsageError
@@ -97,6 +98,14 @@ class Spool:
         sighting = self._sightings.get(path.name)
         if sighting is not None and sighting.stage == "delivered":
             sighting.stage = "postponed"
+
+    def holds(self, name: str, sha256: str) -> bool:
+        """Whether a file in the queue has exactly these bytes."""
+        try:
+            with open_regular(self._home.queue / name) as file:
+                return hashlib.sha256(file.read(MAX_SPEC_BYTES + 1)).hexdigest() == sha256
+        except (OSError, ValueError):
+            return False
 
     def to_active(self, name: str, as_name: str | None = None) -> Path | None:
         """Move an accepted file to `active/`, there called `as_name`.
