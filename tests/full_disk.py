@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ended_round import ended_as_ever
-from real_home import Home, wait_until
+from real_home import PATIENCE_SECONDS, Home, wait_until
 
 from scheduler.effects.status import read_status
 
@@ -22,6 +22,8 @@ FILLING_DAEMON = str(Path(__file__).parent / "fakes" / "filling_daemon.py")
 RESUMES_WITHIN_SECONDS = 30.0
 #: in which a daemon that did not pause would start a run or two
 WATCHED_SECONDS = 1.2
+#: of a daemon to files, less than it makes
+WRITES_OF_A_ROUND = 45
 
 
 @contextmanager
@@ -67,43 +69,50 @@ def survive(folder: Path, filling: Filling) -> float | None:
 
 
 def _survived(home: Home, filling: Filling, filler: Path) -> float | None:
-    home.drop("night", home.spec("night", seconds=0.1))
-    arguments = [
-        str(home.paths.root),
-        str(filler),
-        str(filling.before_write),
-        filling.kind,
-        str(filling.left),
-    ]
-    process = home.spawn([sys.executable, "-P", FILLING_DAEMON, *arguments])
-    wait_until(lambda: filler.exists() or home.events("night", "round_finished"), "the full disk")
-    if not filler.exists():
+    rounds = [f"night{number}" for number in range(1 + filling.before_write // WRITES_OF_A_ROUND)]
+    for number, name in enumerate(rounds):
+        home.drop(name, home.spec(name, seconds=0.1 + number / 1000))  # or its results would be known
+    when = (str(filling.before_write), filling.kind, str(filling.left))
+    process = home.spawn([sys.executable, "-P", FILLING_DAEMON, str(home.paths.root), str(filler), *when])
+    patience = PATIENCE_SECONDS * len(rounds)
+    wait_until(lambda: filler.exists() or _are_over(home, rounds), "the full disk", seconds=patience)
+    if _are_over(home, rounds):
         return None
-    _paused(home, process)
+    _paused(home, rounds, process)
     shutil.rmtree(filler)
     freed = time.monotonic()
-    seen = len(home.records("night"))
+    before = _told(home, rounds)
     wait_until(
-        lambda: len(home.records("night")) > seen or home.events("night", "round_finished"),
+        lambda: _told(home, rounds) > before,
         f"the daemon to go on\n{home.log()}\n{home.output()}",
         seconds=RESUMES_WITHIN_SECONDS,
     )
     went_on = time.monotonic() - freed
-    home.wait_for("night")
-    ended_as_ever(home, "night", spoiled={"disk"})
+    wait_until(lambda: _are_over(home, rounds), f"the end\n{home.log()}\n{home.output()}", seconds=patience)
+    for name in rounds:
+        ended_as_ever(home, name, spoiled={"disk"})
     assert home.stop() == 0
     return went_on
 
 
-def _paused(home: Home, process: subprocess.Popen[str]) -> None:
+def _paused(home: Home, rounds: list[str], process: subprocess.Popen[str]) -> None:
     """Nothing starts any more; the daemon lives, and says why it waits."""
     wait_until(lambda: "disk" in home.log() + home.output(), "the log to say so")
     wait_until(lambda: _is_waiting(home), f"the status to say so\n{home.log()}\n{home.output()}")
-    started = len(home.events("night", "run_started"))
+    started = _told(home, rounds, "run_started")
     time.sleep(WATCHED_SECONDS)
     assert process.poll() is None, home.output()
-    assert len(home.events("night", "run_started")) == started
+    assert _told(home, rounds, "run_started") == started
     assert _is_waiting(home)
+
+
+def _told(home: Home, rounds: list[str], event: str | None = None) -> int:
+    """How many records there are, of one kind or of all."""
+    return sum(event in (None, record["event"]) for name in rounds for record in home.records(name))
+
+
+def _are_over(home: Home, rounds: list[str]) -> bool:
+    return _told(home, rounds, "round_finished") == len(rounds)
 
 
 def _is_waiting(home: Home) -> bool:
