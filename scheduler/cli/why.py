@@ -12,6 +12,7 @@ from scheduler.cli.home import existing_home
 from scheduler.cli.saying import say
 from scheduler.cli.status import gather
 from scheduler.cli.status_text import progress_lines
+from scheduler.decide.fixes import fix_for
 from scheduler.decide.moves import parked_for
 from scheduler.report import numbers
 from scheduler.report.load import load_round
@@ -107,6 +108,9 @@ def _round(home: HomePaths, round_id: str, task: str | None) -> Iterator[str]:
         yield from (f"  {line}" for line in _now_of_home(home))
     for each in reading.tasks:
         yield from _short_task(each, round_id)
+        yield from (f"  {_failure(failure)}" for failure in each.failures[-_FAILURES_SHOWN:])
+        if each.state.parked is not None or each.failures:
+            yield f"  more: schedctl why {round_id} {each.name}"
 
 
 def _now_of_home(home: HomePaths) -> Iterator[str]:
@@ -134,29 +138,24 @@ def _task_of(reading: RoundReading, name: str) -> TaskReading:
 
 
 def _short_task(task: TaskReading, round_id: str) -> Iterator[str]:
-    """One task in a few lines; the command that tells more where there is more."""
+    """How one task stands, and what helps it."""
     parked = task.state.parked
     if parked is not None:
         yield f"{task.name} is parked ({parked.failure_class}): {one_line(parked.reason)}"
         yield f"  remedy: {one_line(parked.remedy)}"
         yield f"  help: schedctl retry {round_id} {task.name}"
-    elif not task.failures:
-        yield f"{task.name}: nothing failed, {_progress(task)}"
     else:
-        yield f"{task.name}: {numbers.count(len(task.failures), 'run')} failed, {_progress(task)}"
+        failed = f"{numbers.count(len(task.failures), 'run')} failed" if task.failures else "nothing failed"
+        yield f"{task.name} {_progress(task)}, {failed}"
     if task.rebatched:
         yield f"  {task.rebatched}"
-    for failure in task.failures[-_FAILURES_SHOWN:]:
-        yield f"  {_failure(failure)}"
-    if parked is not None or task.failures:
-        yield f"  more: schedctl why {round_id} {task.name}"
 
 
 def _progress(task: TaskReading) -> str:
     if task.state.is_finished:
-        return "it is finished"
+        return "is finished"
     judged, variants = len(task.state.verdicts), len(task.state.task.variants)
-    return f"{judged} of {numbers.count(variants, 'variant')} judged"
+    return f"has {judged} of {numbers.count(variants, 'variant')} judged"
 
 
 def _failure(failure: FailureReading) -> str:
@@ -182,7 +181,7 @@ def _whole_task(task: TaskReading, paths: RoundPaths) -> Iterator[str]:
         yield from _files(paths.run(failure.run.run_dir))
     if len(told) > _FAILURES_SHOWN:
         yield f"and {len(told) - _FAILURES_SHOWN} more: schedctl show {round_id} {task.name}"
-    if paths.suggested.is_file():
+    if cause is not None and fix_for(task.state.task, cause) is not None and paths.suggested.is_file():
         yield ""
         yield f"a round that can go on: schedctl submit {paths.suggested}"
 

@@ -68,7 +68,9 @@ def _comment(round_id: str, fixes: Mapping[str, tuple[Fix, str]]) -> str:
     lines = [f"Round {round_id} as it was written, with what would have let it go on."]
     for name, (fix, message) in fixes.items():
         lines.append(f"Task {name}: {fix.words}, because: {message}")
-    lines.append("Look it over, then queue it with schedctl submit. What has run well is not run again.")
+    lines.append(
+        "Look it over, then queue it with schedctl submit. What ran well in its protocol is not run again."
+    )
     wrapped = [part for line in lines for part in textwrap.wrap(line, _WIDTH, break_on_hyphens=False)]
     return "".join(f"# {line}\n" for line in wrapped)
 

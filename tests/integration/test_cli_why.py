@@ -71,7 +71,7 @@ def test_a_round_that_went_well_says_that_nothing_failed(
 ) -> None:
     night = confirmed(variants=4, candidates=1, seeds=1)
     night.write(home)
-    assert "nothing failed, it is finished" in why(home, capsys, night.made.id)
+    assert "is finished, nothing failed" in why(home, capsys, night.made.id)
 
 
 def test_a_round_that_was_never_accepted_says_why(
