@@ -214,11 +214,14 @@ def test_a_stop_leaves_no_process(service: Service, machine: Machine) -> None:
     service.drop(SPEC.format(before=LONG))
     service.wait_for("run_started")
     wait_until(lambda: len(processes(machine, "sleep 4321")) == 2, "both halves of the run")
+    group = f"/sys/fs/cgroup/system.slice/{service.name}.service"
+    held = machine.run("sh", "-c", f"cat {group}/attempt-night_sums.quick.baseline.*/cgroup.procs").stdout
+    assert set(processes(machine, "sleep 4321")) <= set(held.split())
     machine.systemctl("stop", service.name)
     assert service.state()[0] == "inactive"
     assert service.shown()["Result"] == "success"
     assert processes(machine, "sleep 4321") == []
-    assert not machine.path(f"/sys/fs/cgroup/system.slice/{service.name}.service").exists()
+    assert not machine.path(group).exists()
     assert [end["status"] for end in service.events("run_finished")] == ["cancelled"]
 
 
