@@ -118,6 +118,11 @@ def without_driver(tmp_path: Path) -> Iterator[Machine]:
     machine.close()
 
 
+@pytest.mark.fault(
+    "no NVIDIA driver, or one that is not loaded",
+    moment="at the start",
+    outcome="the CPU trains, unless the settings name a GPU: then the start is refused with the reason",
+)
 def test_an_absent_driver_means_cpu(without_driver: Machine) -> None:
     assert without_driver.value("Gpu.open('auto', 1)") is None
     assert without_driver.value("'pynvml' in sys.modules") is False
@@ -206,6 +211,11 @@ def test_a_named_gpu_that_is_not_there_is_answered_with_those_that_are(machine: 
         assert named in answer["text"]
 
 
+@pytest.mark.fault(
+    "one of several GPUs is broken",
+    moment="at the start",
+    outcome="the next one is taken, and the log says so",
+)
 def test_a_broken_gpu_leaves_the_other_usable(machine: Machine) -> None:
     machine.has(*TWO_GPUS, f"error\t0\t{NVML_GPU_IS_LOST}").boot().open()
     assert machine.value("gpu.uuid") == "GPU-2222"
@@ -253,6 +263,11 @@ def test_many_processes_are_all_listed(machine: Machine) -> None:
     assert [process["pid"] for process in machine.read()["processes"]] == list(range(1000, 1060))
 
 
+@pytest.mark.fault(
+    "the GPU no longer answers",
+    moment="while the daemon watches it",
+    outcome="it is told as lost, and found again after a reset without a restart",
+)
 @pytest.mark.parametrize("code", [NVML_GPU_IS_LOST, NVML_UNKNOWN])
 def test_a_lost_gpu_is_an_error_until_it_is_back(machine: Machine, code: int) -> None:
     machine.has(*ONE_GPU, *FIGURES).boot().open()
@@ -342,6 +357,11 @@ def test_errors_are_heard_again_after_a_reset(machine: Machine) -> None:
     assert machine.value(WAIT) == 119
 
 
+@pytest.mark.fault(
+    "the Python packages pynvml and nvidia-ml-py are mixed",
+    moment="at the start",
+    outcome="the CPU trains, and the log names the package to remove",
+)
 @pytest.mark.parametrize(
     "package",
     [

@@ -153,6 +153,11 @@ def test_the_device_is_clean_again_at_the_first_look_after_it_was_called_dirty(
     assert watched.until_dirty() == [GateChanged(source="gpu", wait_reason=None)]
 
 
+@pytest.mark.fault(
+    "a process of ours cannot be killed",
+    moment="after a run on a GPU",
+    outcome="the device is dirty until the process has gone, and is then used again by itself",
+)
 def test_a_process_that_cannot_be_killed_keeps_the_device_dirty_until_it_has_gone(watched: Watched) -> None:
     watched.look()
     child = subprocess.Popen(["sleep", "60"])

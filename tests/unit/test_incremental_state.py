@@ -39,15 +39,21 @@ STAGES = (
     ("quick", "medium", "long"),
 )
 FAILURES = ("nan", "crash", "oom", "network", "killed", "data")
+SHARED = {"seconds": 1.0, "share": 0.5, "by": []}
 LIVES = settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
 def outcome_of(seed: int, trouble: float) -> Any:
-    """Runs of a made-up search, some of which fail one way or another."""
+    """Runs of a made-up search, some of which fail one way or another, or share their device."""
 
     def outcome(intended: facts.RunIntended) -> Mapping[str, Any] | None:
+        luck = random.Random(f"{seed} {intended.attempt_id} device").random()
+        ended = end_of(intended)
+        return ended if luck >= trouble else {**ended, "contaminated": SHARED}
+
+    def end_of(intended: facts.RunIntended) -> Mapping[str, Any]:
         if intended.stage == PROBE_STAGE:
             return ok(0.0, bsz=intended.bsz)
         draw = random.Random(f"{seed} {intended.attempt_id} {intended.bsz}")
@@ -156,7 +162,8 @@ def paces(current: TaskState) -> dict[str, Pace]:
     for key in current.attempts:
         counted = current.counted(key)
         end = counted[-1].finished if counted else None
-        if key.stage != PROBE_STAGE and end is not None and end.status == "ok" and end.cached_from is None:
+        is_whole = end is not None and end.status == "ok" and end.contaminated is None
+        if key.stage != PROBE_STAGE and end is not None and is_whole and end.cached_from is None:
             assert end.wall_seconds is not None
             seconds.setdefault(key.stage, []).append(end.wall_seconds)
     for stage, each in seconds.items():
