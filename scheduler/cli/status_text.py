@@ -89,6 +89,8 @@ def _place(run: Mapping[str, Any], current: Mapping[str, Any] | None) -> str:
 
 def _step(run: Mapping[str, Any]) -> str:
     """`[######----] 45 %  step 290 of 650  acc=61.20% loss=1.0212  bsz=32 on cpu`."""
+    if run["phase"] == "preparing" and run.get("held"):
+        return f"prepared on {run['device']}, and held back: {run['held']}"
     if run["phase"] == "preparing":
         return f"preparing on {run['device']}"
     fields = [] if run["train_seconds"] is not None else ["training, first evaluation not reached"]

@@ -15,7 +15,7 @@ from scheduler.decide.failures import Limits, wait_before_next_try
 from scheduler.decide.inputs import DeadlineKind
 from scheduler.decide.moves import first_line
 from scheduler.decide.result_cache import part_of
-from scheduler.decide.room import has_room, holder
+from scheduler.decide.room import has_room, holder, why_held
 from scheduler.decide.state import State, open_attempt
 from scheduler.decide.xids import kind_of, remedy, stops_the_queue, words_of
 from scheduler.rounds.round import Task
@@ -102,7 +102,7 @@ def start_if_free(state: State) -> tuple[Action, ...]:
         attempt = open_attempt(state, worker.attempt_id)
         if worker.prepared is None or attempt is None or attempt.started is not None:
             continue
-        if worker.device in state.dirty or not has_room(state, attempt.intended):
+        if why_held(state, worker.device) is not None or not has_room(state, attempt.intended):
             continue
         if state.live.stopping is not None or not state.rounds[attempt.intended.round].is_open:
             continue  # it is being ended

@@ -53,7 +53,7 @@ def after_input(before: State, state: State, event: inputs.Input, limits: Limits
             ending = dict.fromkeys(state.live.attempt_ids)  # a spare may be leaving under a worker's name
             return tuple(act.EndWorker(attempt_id=id_, ended_by="shutdown") for id_ in ending)
         case inputs.GateChanged(source="gpu") | inputs.SurvivorsEnded():
-            return _cleared(state)
+            return (*_cleared(state), *start_if_free(state))
         case inputs.XidSeen():
             return _after_xid(before, state, event)
         case inputs.Recovered():

@@ -32,9 +32,9 @@ def status_of(
 ) -> dict[str, Any]:
     """Everything `schedctl status` shows; plain JSON values.
 
-    `wait_reason` is why nothing starts, as the planner says; it is dropped while something runs.
+    `wait_reason` is why nothing starts, as the planner says; of a run that is prepared, why it is held back.
     """
-    running = list(_running(state))
+    running = [{**run, "held": wait_reason} for run in _running(state)]
     rounds = [_ended(each) for each in _last_ended(state)]
     rounds += [_round(current, running, state) for current in _in_order(state)]
     return {

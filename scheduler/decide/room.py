@@ -27,6 +27,16 @@ def has_room(state: State, run: RunIntended) -> bool:
     return free_mib is not None and needed_mib is not None and free_mib >= HEADROOM * needed_mib
 
 
+def why_held(state: State, device: str) -> str | None:
+    """Why a run that is prepared may not begin on its device yet; None when nothing is in its way there.
+
+    Somebody else may have come while it was preparing.
+    """
+    if device in state.dirty:
+        return f"{device} is dirty: {state.dirty[device]}"
+    return None if device == "cpu" else state.live.waits.get("gpu")
+
+
 def holder(state: State, run: RunIntended) -> Worker | None:
     """The worker that has just done the run from which this one goes on, and waits; none where a process of
     this one's name is there already.

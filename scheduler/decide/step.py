@@ -18,7 +18,7 @@ from scheduler.decide.liveness import Reading, after_reading, has_worked
 from scheduler.decide.moves import Wait
 from scheduler.decide.plan import next_move
 from scheduler.decide.prediction import is_last_evaluation, predicted_run, seconds_to_stand_back
-from scheduler.decide.room import holder
+from scheduler.decide.room import holder, why_held
 from scheduler.decide.state import (
     Live,
     Spare,
@@ -138,9 +138,20 @@ def _live_after_actions(state: State, actions: tuple[Action, ...]) -> State:
 def why_nothing_runs(state: State, limits: Limits) -> str | None:
     """The reason, in words; None while a run is under way, or its process is about to make room."""
     if state.live.workers:
-        return None
+        return _why_gate_is_closed(state)
     move = next_move(state, limits)
     return move.reason if isinstance(move, Wait) else None
+
+
+def _why_gate_is_closed(state: State) -> str | None:
+    """Why the run that is prepared does not begin; None where none is, or another one trains."""
+    reason = None
+    for _, _, attempt in open_attempts(state):
+        worker = state.live.workers.get(attempt.id)
+        if attempt.started is not None or worker is None or worker.prepared is None:
+            return None
+        reason = why_held(state, worker.device)
+    return reason
 
 
 def is_idle(state: State, limits: Limits) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes.world import GPU, World, failed, make_round, ok, play, task
+from fakes.world import GPU, World, checked, failed, make_round, ok, play, task
 
-from scheduler.decide import facts
+from scheduler.decide import actions as act
+from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
 from scheduler.decide.state import State, fold
+from scheduler.decide.step import why_nothing_runs
 from scheduler.report.lines import line_for, warning_lines
 from scheduler.report.summary import summary_markdown, summary_text
 from scheduler.rounds.round import PolicyChoice
@@ -201,3 +204,25 @@ def test_a_policy_that_repeats_seeds_waits_for_the_repeat() -> None:
     policy = PolicyChoice(name="threshold", options={"min_delta": 0.3})
     world = play(outcome(STRANGER_AT_GOOD), make_round(task(seeds=(0, 1), policy=policy)), device=GPU)
     assert [(end.seed, end.attempt) for end in ends_of(world, "good")][:2] == [(0, 1), (0, 2)]
+
+
+def test_a_stranger_that_comes_while_a_run_prepares_is_waited_for_too() -> None:
+    def ends(intended: facts.RunIntended) -> dict[str, Any]:
+        return ok(SCORES[intended.config])
+
+    world = World(ends, device=GPU)
+    start, stranger = world._act, inputs.GateChanged(source="gpu", wait_reason="GPU busy: python (pid 7)")
+
+    def act_beside_a_stranger(effect: Any) -> None:
+        if isinstance(effect, act.StartWorker):
+            world.inbox.append(stranger)
+        start(effect)
+
+    world._act = act_beside_a_stranger  # type: ignore[method-assign]
+    world.start()
+    world.give(checked(make_round()))
+    assert not [fact for fact in world.facts if isinstance(fact, facts.RunStarted)]
+    assert why_nothing_runs(world.state, world.limits) == stranger.wait_reason
+    world.give(replace(stranger, wait_reason=None))
+    started = [fact for fact in world.facts if isinstance(fact, facts.RunStarted)]
+    assert started[0].config == "baseline"

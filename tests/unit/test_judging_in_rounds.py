@@ -72,6 +72,13 @@ def test_a_sample_holds_the_last_stage_that_both_sides_have_been_through(paths: 
     assert [point.step for point in run.curve] == [10]
 
 
+def test_no_clock_is_compared_of_a_run_that_shared_its_device(paths: RoundPaths) -> None:
+    shared = {"seconds": 1.0, "share": 0.5, "by": []}
+    state = played(lambda intended: {**scored(intended), "contaminated": shared})
+    run = task_sample(state, state.tasks["sums"], paths).experiments["good"][0]
+    assert (run.wall_seconds, run.cost) == (None, {})
+
+
 def test_of_a_round_that_confirms_only_fresh_seeds_of_candidates_are_judged(paths: RoundPaths) -> None:
     state = played(made=make_round(task(policy=PolicyChoice(name="screen_confirm", options={})), judge=WAYS))
     frozen = state.tasks["sums"].confirm_set

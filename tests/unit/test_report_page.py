@@ -160,6 +160,21 @@ def test_no_foreign_text_becomes_markup(attack: str, tmp_path: Path) -> None:
     assert "{{" not in attack or attack in pages[1].text
 
 
+def test_what_happened_on_the_device_is_told(tmp_path: Path) -> None:
+    told = ToldRound(make_round(task(variants=("good",))))
+    stranger = {"pid": 4123, "name": "<b>python</b>", "seconds": 12.0, "memory_mib": None}
+    shared = {"seconds": 12.0, "share": 0.2, "by": [stranger]}
+    told.run("quick", "baseline", 0.4, throttled={"share": 0.5, "by": {"power brake": 0.5}}, xids=(13,))
+    told.run("quick", "good", 0.5, contaminated=shared)
+    told.run("quick", "good", 0.5, attempt=2)
+    text = " ".join(Page(html_of(told, tmp_path)).text.split())
+    assert "quick baseline seed 0: cuda:0 was slowed down for 50 % of its time: power brake" in text
+    assert "cuda:0 reported Xid 13: the program used the GPU in a way it cannot execute" in text
+    assert "contaminated: <b>python</b> (pid 4123) computed on cuda:0 beside it for 12.0 s, 20 %" in text
+    assert "it was run again, and this one does not count" in text
+    assert "ok, contaminated" in text
+
+
 def test_the_name_of_a_variant_is_text_in_a_picture_too(tmp_path: Path) -> None:
     name = "a<b>&$x_1$"
     told = ToldRound(make_round(task(variants=(name,))))
