@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.world import failed, make_round, ok, play
 from real_home import PATIENCE_SECONDS, Home, wait_until
 
-from scheduler.decide import facts, inputs
+from scheduler.decide import codec, facts, inputs
+from scheduler.decide.ended import ended_round
+from scheduler.decide.result_cache import part_of
 from scheduler.decide.retention import Drop
+from scheduler.effects.ended_file import write_ended
+from scheduler.effects.records import Journal
 from scheduler.effects.run_files import drop_run_files
 from scheduler.effects.tidying import Tidying, UnplannedError
+from scheduler.report.load import load_round
 from scheduler.report.run_folders import planned
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.retention_settings import RetentionSettings
@@ -73,6 +80,94 @@ def test_no_link_is_followed_and_nothing_outside_the_runs_is_touched(
     assert names(precious) == {"thesis.tex"}
     assert names(run) == EVERYTHING - {"out.log", "model.pt"} | {"scores", "checkpoint"}
     assert not (paths.round("night").runs / "link").exists()
+
+
+class TestPlan:
+    """What is read of a home's folders for a plan."""
+
+    @pytest.fixture
+    def told(self, paths: HomePaths) -> list[facts.RunFinished]:
+        """A round that has ended, with a folder for each of its runs and one that no record knows."""
+        world = play(lambda intended: failed("nan") if intended.config == "bad" else ok(0.5), make_round())
+        folder = paths.round("night")
+        folder.root.mkdir(parents=True)
+        (paths.root / "queue").mkdir()
+        journal, _ = Journal.open(folder.records)
+        for fact in world.facts:
+            if isinstance(fact, facts.RoundFact):
+                journal.append(codec.to_fields(fact))
+        journal.close()
+        current = load_round(folder)
+        write_ended(folder, ended_round(current), part_of(current))
+        ends = [fact for fact in world.facts if isinstance(fact, facts.RunFinished)]
+        for name in {*(end.run_dir for end in ends), "made-by-hand"}:
+            run_folder(paths, name)
+        (folder.runs / "link").symlink_to(folder.runs / "made-by-hand")
+        folder.report.write_text("the page")
+        return ends
+
+    def plan(self, paths: HomePaths, **rules: Any) -> tuple[Drop, ...]:
+        return planned(paths, RetentionSettings(**rules), now=time.time() + 86_400)
+
+    def test_states_go_by_default_and_nothing_else(
+        self, paths: HomePaths, told: list[facts.RunFinished]
+    ) -> None:
+        (drop,) = self.plan(paths)
+        assert set(drop.states) == {end.run_dir for end in told}
+        assert drop.reduced == drop.removed == ()
+        assert drop.bytes > 0
+        assert self.plan(paths, keep_checkpoints="all") == ()
+
+    def test_failed_runs_go_whole_and_those_for_reuse_are_reduced(
+        self, paths: HomePaths, told: list[facts.RunFinished]
+    ) -> None:
+        (drop,) = self.plan(paths, keep_run_folders_days=0.5)
+        assert set(drop.removed) == {end.run_dir for end in told if end.has_failed}
+        assert set(drop.reduced) == {end.run_dir for end in told if not end.has_failed}
+
+    def test_results_that_a_person_had_forgotten_go_whole(
+        self, paths: HomePaths, told: list[facts.RunFinished]
+    ) -> None:
+        ledger, _ = Journal.open(paths.ledger)
+        ledger.append(codec.to_fields(facts.ResultsForgotten(round="night")))
+        ledger.close()
+        (drop,) = self.plan(paths, keep_rounds=0, keep_run_folders_days=0.5)
+        assert set(drop.removed) == {end.run_dir for end in told}
+
+    @pytest.mark.fault(
+        "the daemon is killed while old runs are cleared",
+        moment="after the record of it",
+        outcome="the next look finds what is left",
+    )
+    def test_what_was_decided_and_is_still_there_is_found_again(
+        self, paths: HomePaths, told: list[facts.RunFinished]
+    ) -> None:
+        (drop,) = self.plan(paths, keep_run_folders_days=0.5)
+        half = dropped(states=drop.states, removed=drop.removed[:1])
+        drop_run_files(paths, half)
+        (again,) = self.plan(paths, keep_run_folders_days=0.5)
+        assert (again.states, again.reduced) == ((), drop.reduced)
+        assert again.removed == drop.removed[1:]
+        drop_run_files(paths, dropped(reduced=again.reduced, removed=again.removed))
+        assert self.plan(paths, keep_run_folders_days=0.5) == ()
+        assert names(paths.round("night").runs) == {
+            "made-by-hand",
+            "link",
+            *(end.run_dir for end in told if not end.has_failed),
+        }
+
+    @pytest.mark.parametrize("missing", ["report", "ended"])
+    def test_nothing_goes_before_the_page_is_there_or_of_a_round_that_goes_on(
+        self, paths: HomePaths, told: list[facts.RunFinished], missing: str
+    ) -> None:
+        getattr(paths.round("night"), missing).unlink()
+        assert self.plan(paths, keep_run_folders_days=0.5, max_results_gib=1e-9) == ()
+
+    def test_a_page_that_is_older_than_the_records_is_not_the_last_one(
+        self, paths: HomePaths, told: list[facts.RunFinished]
+    ) -> None:
+        os.utime(paths.round("night").report, (1, 1))
+        assert self.plan(paths, keep_run_folders_days=0.5) == ()
 
 
 class TestThread:
