@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from scheduler.cli.home import made_home
+from scheduler.cli.saying import say
 from scheduler.cli.service_arguments import (
     IsSystem,
     Name,
@@ -56,10 +57,10 @@ def install_service(
             if path.suffix == ".conf":
                 systemd.apply(f"systemd-{path.parent.name.removesuffix('.d')}", path)
     else:
-        typer.echo(f"the home is {one_line(str(made_home(context.obj).root))}")
+        say(f"the home is {one_line(str(made_home(context.obj).root))}")
     systemd.ask("daemon-reload")
     for line in _next_steps(service, is_running=systemd.is_active(name), is_changed=bool(changed)):
-        typer.echo(line)
+        say(line)
 
 
 def _require_fit(program: Path | None) -> None:
@@ -78,7 +79,7 @@ def _require_fit(program: Path | None) -> None:
 
 def _say_written(files: Mapping[Path, str], changed: tuple[Path, ...]) -> None:
     for path in files:
-        typer.echo(f"{'wrote' if path in changed else 'unchanged:'} {one_line(str(path))}")
+        say(f"{'wrote' if path in changed else 'unchanged:'} {one_line(str(path))}")
 
 
 def _next_steps(service: Service, *, is_running: bool, is_changed: bool) -> Iterator[str]:

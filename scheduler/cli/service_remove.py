@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from scheduler.cli.saying import say
 from scheduler.cli.service_arguments import IsSystem, Name, Prefix, Root, chosen_service, place_of
 from scheduler.effects.systemctl import Systemctl
 from scheduler.effects.unit_files import remove, require_ours
@@ -46,5 +47,5 @@ def remove_service(
 
 def _say_removed(removed: tuple[Path, ...], name: str) -> None:
     for path in removed:
-        typer.echo(f"removed {one_line(str(path))}")
-    typer.echo("queue and results stay" if removed else f"{name} is not installed")
+        say(f"removed {one_line(str(path))}")
+    say("queue and results stay" if removed else f"{name} is not installed")

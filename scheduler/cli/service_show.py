@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from scheduler.cli.saying import say
 from scheduler.cli.service_arguments import IsSystem, Name, Program, chosen_service
 
 
@@ -17,4 +18,4 @@ def show_service(
 
     Nothing is written.
     """
-    typer.echo(chosen_service(context, name, is_system=is_system, program=program).unit(), nl=False)
+    say(chosen_service(context, name, is_system=is_system, program=program).unit(), end="")

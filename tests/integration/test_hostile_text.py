@@ -166,6 +166,10 @@ VERBS = [
     ["cache", "list", "--json"],
     ["cache", "verify"],
     ["noise"],
+    ["tidy"],
+    ["tidy", "--dry-run"],
+    ["service", "show"],
+    ["service", HOSTILE],
     ["notify"],
     ["tidy", "--dry-run"],
     ["pause", "--reason", HOSTILE],
@@ -205,7 +209,7 @@ def test_every_verb_is_in_the_list(hostile: Home, capsys: pytest.CaptureFixture[
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
     #: they show nothing foreign, or are shown to do so above or elsewhere
     others = {"daemon", "demo", "schema", "resume", "drain", "follow"}
-    assert verbs - others == {arguments[0] for arguments in VERBS} - {"cache"}
+    assert verbs - others == {arguments[0] for arguments in VERBS} - {"cache", "service"}
 
 
 def test_the_door_keeps_lines_and_blanks_and_spells_json_out(capsys: pytest.CaptureFixture[str]) -> None:

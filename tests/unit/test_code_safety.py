@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +38,13 @@ def named(call: ast.Call) -> str:
     return ".".join(ast.unparse(call.func).split(".")[-2:])
 
 
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Call):
             yield node, named(node)
 
@@ -73,7 +79,7 @@ def test_nothing_makes_code_of_data() -> None:
 
 def test_no_format_that_holds_code_is_read_or_written() -> None:
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not FORBIDDEN_MODULES & {name.partition(".")[0] for name in names}, path
@@ -94,7 +100,7 @@ def test_a_child_that_runs_our_code_ignores_the_current_folder() -> None:
     started = [
         (path, node.elts)
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "sys.executable"
     ]
     assert started
