@@ -23,6 +23,8 @@ AMOUNTS = {
     "histories": 2000,
     "races": 200,
     "stops": 200,
+    "records": 1_000_000,
+    "reboots": 50,
 }
 
 
