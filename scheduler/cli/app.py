@@ -21,6 +21,7 @@ from scheduler.cli import (
     follow,
     fsck,
     importing,
+    ledger,
     noise,
     notify,
     pause,
@@ -130,6 +131,7 @@ for verb in (
 app.command("import")(importing.import_records)
 app.add_typer(cache.app, name="cache")
 app.add_typer(service.app, name="service")
+app.add_typer(ledger.app, name="ledger")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from scheduler.decide.actions import Action
 from scheduler.decide.after_fact import start, start_if_free
 from scheduler.decide.ending import blamed_on_device, lost_end, reported_end, unreported_end
 from scheduler.decide.failures import Limits
-from scheduler.decide.forgetting import forgotten
+from scheduler.decide.forgetting import forgotten, unlearnt
 from scheduler.decide.importing import imported
 from scheduler.decide.liveness import alive, going_on
 from scheduler.decide.retention import Drop
@@ -232,6 +232,8 @@ def _granted(state: State, event: inputs.RequestMade) -> tuple[tuple[facts.Fact,
             return imported(state.lessons, event.lessons)
         case "forget":
             return forgotten(state, event)
+        case "unlearn":
+            return unlearnt(state, event)
     current = state.rounds.get(event.round or "")
     if current is None and event.round not in state.ended:
         return (), f"no round is called {event.round!r}"

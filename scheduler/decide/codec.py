@@ -54,6 +54,7 @@ FACT_TYPES: dict[str, type[Any]] = {
         facts.RunFilesDropped,
         facts.XidReported,
         facts.LessonLearnt,
+        facts.LessonForgotten,
         facts.BaselineKept,
         facts.BaselineAgreed,
         facts.BaselineDrifted,

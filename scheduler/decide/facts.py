@@ -463,6 +463,14 @@ class LessonLearnt(LedgerFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LessonForgotten(LedgerFact):
+    """A person wants nothing of a lesson to count any more, neither its noise nor what its race found."""
+
+    source: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineKept(LedgerFact):
     """A baseline's run may stand in for equal ones of later rounds; replaces an older one of its seed."""
 

@@ -1,10 +1,10 @@
-"""Which results does a person want to be reused no more? Facts for the ledger; no record is lost."""
+"""What of the ledger does a person want to count no more? Facts that say so; no record is lost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scheduler.decide.facts import ResultsForgotten
+from scheduler.decide.facts import LessonForgotten, ResultsForgotten
 from scheduler.decide.inputs import RequestMade
 from scheduler.decide.state import State
 
@@ -28,6 +28,14 @@ def forgotten(state: State, event: RequestMade) -> tuple[tuple[ResultsForgotten,
     )
     number = f"{len(meant)} result{'s' * (len(meant) != 1)}"
     return granted, f"forgot {number} of round {', '.join(rounds)}"
+
+
+def unlearnt(state: State, event: RequestMade) -> tuple[tuple[LessonForgotten, ...], str]:
+    """The fact that takes a lesson out of the ledger, and the answer to give."""
+    if event.source is None or event.source not in state.lessons:
+        return (), f"no lesson is called {event.source!r}"
+    fact = LessonForgotten(source=event.source, reason=event.reason or "by request")
+    return (fact,), f"forgot the lesson {event.source}; tasks that have begun keep what they began with"
 
 
 def _known(state: State) -> Iterator[tuple[str, str]]:

@@ -166,11 +166,13 @@ class RequestMade:
     """A person asked for something through `queue/control/`."""
 
     id: str
-    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import", "forget", "tidy"]
+    verb: Literal["pause", "resume", "drain", "cancel", "retry", "import", "forget", "unlearn", "tidy"]
     round: str | None = None
     task: str | None = None
     #: content key of the result that is meant; of "forget" only
     key: str | None = None
+    #: the lesson that is meant; of "unlearn" only
+    source: str | None = None
     reason: str = ""
     #: what foreign records teach, by name; of an import only
     lessons: Mapping[str, Lesson] = field(default_factory=dict)

@@ -159,6 +159,8 @@ def fold(state: State, fact: facts.Fact) -> State:
             return replace(state, is_served=False)
         case facts.LessonLearnt():
             return replace(state, lessons={**state.lessons, fact.source: fact.lesson})
+        case facts.LessonForgotten(source=source):
+            return replace(state, lessons={k: v for k, v in state.lessons.items() if k != source})
         case facts.BaselineKept() | facts.BaselineAgreed() | facts.BaselineDrifted():
             return replace(state, baselines=state.baselines.after(fact))
         case facts.ResultsForgotten():

@@ -19,9 +19,11 @@ from scheduler.rounds.paths import HomePaths
 _VERBS: tuple[str, ...] = get_args(get_type_hints(RequestMade)["verb"])
 #: verbs that mean nothing without a round
 _VERBS_OF_A_ROUND = ("cancel", "retry")
-_ARGUMENTS = frozenset({"round", "task", "key", "reason"})
+_ARGUMENTS = frozenset({"round", "task", "key", "source", "reason"})
 #: the one verb that names a result
 _FORGET = "forget"
+#: the one verb that names a lesson, ours or a foreign one
+_UNLEARN = "unlearn"
 _CONTENT_KEY = re.compile(r"[0-9a-f]{16}")
 _MAX_BYTES = 16 * 1024
 #: the one verb with more to say than a line
@@ -31,6 +33,7 @@ _MAX_REASON_LENGTH = 500
 #: nanoseconds first, so that requests are taken in the order they were made
 _FILE_NAME = re.compile(r"(?P<time>\d{19})-(?P<id>[0-9a-f]{12})\.json")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SOURCE = re.compile(rf"{_ID.pattern}/{_ID.pattern}|[A-Za-z0-9_.-]{{1,64}}@[0-9a-f]{{12}}")
 
 
 def send(home: HomePaths, verb: str, **arguments: Any) -> str:
@@ -112,6 +115,11 @@ def _request(request_id: str, fields: dict[str, Any]) -> RequestMade:
         raise ValueError("forget needs a round or the content key of a result")
     if content_key is not None and (verb != _FORGET or not _is_content_key(content_key)):
         raise ValueError(f"its key {content_key!r} cannot be the content key of a result")
+    source = fields.get("source")
+    if (source is None) != (verb != _UNLEARN):
+        raise ValueError("unlearn needs the source of a lesson, and no other verb has one")
+    if source is not None and not (isinstance(source, str) and _SOURCE.fullmatch(source)):
+        raise ValueError(f"its source {source!r} cannot be that of a lesson")
     return RequestMade(id=request_id, verb=verb, lessons=lessons, **fields)
 
 

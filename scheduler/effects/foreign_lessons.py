@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies._ledger import Lesson, lesson_from
+from policies._race_level import Counters
+from policies._variance import Spread
 
 #: never the name of a lesson of ours, which is "<round>/<task>"
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}@[0-9a-f]{12}")
@@ -53,6 +55,8 @@ def _problems(lesson: Lesson) -> Iterator[str]:
             yield "a reading of it has no number, or no sd above 0"
     if lesson.confirmed != 0:
         yield "foreign runs confirm nothing, so `confirmed` must be 0"
+    if lesson.counters != Counters() or lesson.candidates != Spread() or lesson.protocol:
+        yield "foreign runs are no race of ours, so `counters`, `candidates` and `protocol` must be left out"
     if lesson.is_empty:
         yield "it teaches nothing"
 

@@ -13,6 +13,7 @@ from policies._assessment import Ledger
 from policies._delta import SeedCorrelation, SeedPairs
 from policies._effect_prior import Reading
 from policies._ledger import Lesson
+from policies._race_level import Counters
 from policies._variance import NoisePrior, Spread
 from scheduler.decide import facts
 from scheduler.decide.codec import FACT_TYPES, event_name, from_record, to_fields
@@ -30,7 +31,12 @@ BY_NAME: dict[str, Any] = {
     "max_steps": {"quick": 17},
     "budget": {"max_steps": None, "time_budget_sec": 60.0},
     "spec": {"id": "night", "note": "x" * 10_000},
-    "ledger": Ledger(medium=NoisePrior(sd=1.5, df=6.0), correlation=SeedCorrelation(rho=0.3, theta=0.1)),
+    "ledger": Ledger(
+        medium=NoisePrior(sd=1.5, df=6.0),
+        correlation=SeedCorrelation(rho=0.3, theta=0.1),
+        counters=Counters(winners=1.0),
+        own=Spread(ss=1.0, df=4),
+    ),
     "lesson": Lesson(
         unit="pp",
         min_effect=1.0,
@@ -39,6 +45,9 @@ BY_NAME: dict[str, Any] = {
         pairs=SeedPairs(products=0.5, variant_ss=1.0, baseline_ss=2.0, pairs=2),
         readings=(Reading(value=0.5, sd=1.25),),
         confirmed=1,
+        counters=Counters(winners=2.0, nulls=4.0, medium_runs=12.5),
+        protocol="0123456789abcdef",
+        candidates=Spread(ss=1.5, df=2),
     ),
     "readings": {"a": {"delta": 0.5, "p": 0.01, "variant_seeds": 2}},
     "candidates": ("a", "b"),
