@@ -54,7 +54,8 @@ def level(counters: Counters, target: float, *, guarantee: bool = False) -> floa
     """
     charged = 1.0 if guarantee else REAL_LEVEL
     wanted = target * (counters.winners + WINNERS_BEFORE) / (charged * (counters.nulls + NULLS_BEFORE))
-    return min(MOST_LEVEL, wanted if guarantee else max(LEAST_LEVEL, wanted))
+    # with the digits that people are told
+    return round(min(MOST_LEVEL, wanted if guarantee else max(LEAST_LEVEL, wanted)), 4)
 
 
 def stopping_rate(counters: Counters) -> float:

@@ -151,7 +151,8 @@ def _baselines(task: TaskState) -> Iterator[BaselineReading]:
     for stage in task.task.stages:
         runs = runs_at(task, stage.name, BASELINE)
         # What selected and what judged are never told as one, once there are candidates.
-        judging = [run for run in runs if run.slot > 0] if task.confirm_set is not None else []
+        frozen = task.confirm_set
+        judging = [run for run in runs if frozen and run.protocol == frozen.protocol and run.slot > 0]
         selecting = [run for run in runs if run not in judging]
         for name, part in ((stage.name, selecting), (f"{stage.name}, fresh seeds", judging)):
             if part:
