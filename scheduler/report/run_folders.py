@@ -22,6 +22,7 @@ from scheduler.decide.retention import Drop, Need, RoundFolder, RunFolder, plan
 from scheduler.decide.state import RoundState, State
 from scheduler.decide.task_state import TaskState
 from scheduler.effects.ended_file import EndedFile, read_ended
+from scheduler.effects.reporting import is_current
 from scheduler.effects.run_files import is_evidence
 from scheduler.report.load import load_home, load_round, round_ids
 from scheduler.rounds.errors import RoundhouseError
@@ -57,7 +58,7 @@ def _round_folder(paths: RoundPaths, ended: EndedFile, known: State) -> RoundFol
         id=paths.root.name,
         outcome=ended.ended.outcome,
         ended_at=datetime.fromisoformat(ended.ended_at).timestamp(),
-        has_report=_has_report(paths),
+        has_report=is_current(paths),
         runs=tuple(_run_folder(folder, needs[folder.name]) for folder in runs),
     )
 
@@ -103,13 +104,6 @@ def _run_folder(folder: Path, need: Need) -> RunFolder:
         evidence_bytes=sizes["evidence"],
         other_bytes=sizes["other"],
     )
-
-
-def _has_report(paths: RoundPaths) -> bool:
-    try:
-        return paths.report.stat().st_mtime_ns >= paths.records.stat().st_mtime_ns
-    except FileNotFoundError:
-        return False
 
 
 def _folders(folder: Path) -> Iterator[Path]:
