@@ -290,8 +290,6 @@ class Daemon:
         self._record_start()
         self._handle(replace(recovered(self._home, recovery), survivors=survivors))
         if self._gpu is not None:
-            if survivors:
-                self._gpu.was_left_dirty(survivors)
             self._gpu.start()
         for number, window in enumerate(self._settings.windows):
             for edge, fields in window.cron_edges():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from scheduler.decide.inputs import GateChanged, WorkerEnded, XidSeen
@@ -22,6 +21,7 @@ from scheduler.effects.gpu_sharing import (
     wait_reason,
 )
 from scheduler.effects.meter import Meter, Usage
+from scheduler.effects.process_tree import Survivors
 
 PERIOD_SECONDS = 2.0
 #: how long a device may take to give back the memory of a process that is gone
@@ -49,8 +49,6 @@ class GpuWatch:
         self._leaving_lock = threading.Lock()
         #: it was told that something was left on the device: whatever was posted, its end has to be told
         self._is_dirty = False
-        #: processes of ours that could not be killed
-        self._survivors: frozenset[int] = frozenset()
         self.latest: GpuReading | None = None
         self._lost: str | None = None
         #: on the latest reading, those that are none of ours
@@ -102,14 +100,6 @@ class GpuWatch:
             "strangers": named_processes(self.strangers),
         }
 
-    def was_left_dirty(self, survivors: Iterable[int] = ()) -> None:
-        """The device was told to be dirty: it is clean again once a look finds nothing left on it, and the
-        `survivors`, which could not be killed, are gone.
-        """
-        with self._leaving_lock:
-            self._survivors |= frozenset(survivors)
-            self._is_dirty = True
-
     def settle(self, ended: WorkerEnded, post: Callable[[WorkerEnded], None]) -> None:
         """Post `ended` once the device has its memory back, or with what it kept."""
         threading.Thread(target=self._settle, args=(ended, post), name="gpu-settle", daemon=True).start()
@@ -145,16 +135,8 @@ class GpuWatch:
         if self.strangers:
             return reason, frozenset(process.pid for process in self.strangers)
         if reason is None and self._is_dirty:
-            reason = self._left_behind(reading)
+            reason = kept_memory(self._ownership.without_gone(reading), self._idle_mib)
         return reason, frozenset() if reason is None else frozenset({"memory"})
-
-    def _left_behind(self, reading: GpuReading) -> str | None:
-        """What still makes the device dirty."""
-        with self._leaving_lock:
-            self._survivors = frozenset(pid for pid in self._survivors if Path(f"/proc/{pid}").exists())
-        if self._survivors:
-            return f"processes {', '.join(map(str, sorted(self._survivors)))} of ours cannot be killed"
-        return kept_memory(self._ownership.without_gone(reading), self._idle_mib)
 
     def _hear_errors(self) -> None:
         while not self._stopped.is_set():
@@ -174,10 +156,11 @@ class GpuWatch:
             self._leaving.discard(ended.attempt_id)
             if not self._leaving:
                 self._meter.unshare()
-        post(replace(ended, kept_memory=reason, seen=seen))
-        if reason is not None or ended.survivors:
-            # Not before: its end would else be told before its beginning.
-            self.was_left_dirty(ended.survivors)
+        # If they have ended since, that was told while this one waited.
+        survivors = () if Survivors(ended.survivors).are_gone() else ended.survivors
+        post(replace(ended, survivors=survivors, kept_memory=reason, seen=seen))
+        # Not before: its end would else be told before its beginning.
+        self._is_dirty = self._is_dirty or reason is not None
 
     def _kept(self) -> str | None:
         """What the device still holds of ours; memory of other processes is theirs to give back."""
