@@ -61,9 +61,9 @@ def test_a_secret_of_a_spec_is_in_its_own_files_alone(
     assert home.start("--until-idle").wait(timeout=90) == 0, home.output()
     home.wait_for("night")
 
-    runs = home.events("night", "run_finished")
-    assert [run["value"] for run in runs if run["config"] == "baseline"] == [1.0]
-    [failed] = {run["error"].splitlines()[-1] for run in runs if run["config"] == "fails"}
+    runs = home.events("night", "run_finished")  # one may be lost to the kill
+    assert [run["value"] for run in runs if run["status"] == "ok"] == [1.0]
+    [failed] = {run["error"].splitlines()[-1] for run in runs if run["status"] == "failed"}
     assert "401 for https://user:[redacted]@example.org" in failed
 
     monkeypatch.chdir(home.paths.root)
