@@ -68,13 +68,6 @@ def test_what_belongs_to_another_user_is_refused_with_its_remedy(trusted: HomePa
     assert f"chown root {path}" in exposure.remedy
 
 
-def test_a_queue_that_a_group_shares_is_served(home: Home) -> None:
-    for folder in (home.paths.queue, home.paths.control):
-        folder.chmod(0o2770)
-    home.start("--until-idle").wait(timeout=60)
-    assert home.processes[-1].returncode == 0, home.output()
-
-
 def test_every_exposure_is_told_at_once(trusted: HomePaths) -> None:
     for folder in (trusted.queue, trusted.results):
         folder.chmod(0o777)
@@ -95,7 +88,9 @@ def test_the_daemon_ends_with_64_before_it_reads_anything(
     assert not home.paths.lock.exists()
 
 
-def test_what_a_daemon_writes_is_for_its_user_and_group_only(home: Home) -> None:
+def test_a_shared_queue_is_served_and_what_comes_of_it_is_for_user_and_group_only(home: Home) -> None:
+    for folder in (home.paths.queue, home.paths.control):
+        folder.chmod(0o2770)
     home.drop("night", home.spec("night"))
     assert home.start("--until-idle").wait(timeout=90) == 0, home.output()
     home.wait_for("night")
