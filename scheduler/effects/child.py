@@ -91,9 +91,11 @@ def _heard(
         selector.register(process.stdout, selectors.EVENT_READ, stdout)
         selector.register(process.stderr, selectors.EVENT_READ, stderr)
         while time.monotonic() < deadline and is_wanted():
+            # asked before the pipes are: it may write and end between the two
+            has_ended = _has_ended(process.pid)
             # once both pipes are closed it is about to end
-            has_pipes = bool(selector.get_map())
-            ready = selector.select(_LOOK_SECONDS if has_pipes else _ENDING_SECONDS)
+            patience = _LOOK_SECONDS if selector.get_map() else _ENDING_SECONDS
+            ready = selector.select(0.0 if has_ended else patience)
             for key, _ in ready:
                 chunk = os.read(key.fd, _CHUNK_BYTES)
                 buffer: bytearray = key.data
@@ -108,7 +110,7 @@ def _heard(
                     hear(line)
             if len(stdout) > max_stdout_bytes:
                 return "output", b"", bytes(stderr)
-            if not ready and _has_ended(process.pid):
+            if not ready and has_ended:
                 return None, bytes(stdout), bytes(stderr)
     return "time", b"", bytes(stderr)
 

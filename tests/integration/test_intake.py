@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from scheduler.decide.inputs import SpecChecked
+from scheduler.effects import child
 from scheduler.effects.child import run_child
 from scheduler.effects.intake import check_spec, rejection_text
 from scheduler.rounds.paths import HomePaths
@@ -272,6 +273,22 @@ def test_a_child_whose_own_child_holds_its_pipes_does_not_hold_us() -> None:
     )
     assert (end.exceeded, end.stdout) == (None, b"done\n")
     assert children() == before
+
+
+@pytest.mark.fault("a check answers just as it is looked at", moment="intake", outcome="the answer is heard")
+def test_what_a_child_says_at_its_very_end_is_heard_however_late_one_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def looked_at_late(pid: int) -> bool:
+        """As a busy machine does it: the process ends between the question and the answer."""
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT) is not None
+
+    monkeypatch.setattr(child, "_has_ended", looked_at_late)
+    code = "import time; time.sleep(0.3); print('done')"
+    end = run_child(
+        [sys.executable, "-c", code], stdin=b"", seconds=30.0, environment=os.environ, max_stdout_bytes=100
+    )
+    assert (end.exceeded, end.stdout) == (None, b"done\n")
 
 
 def test_a_child_that_says_too_much_is_ended() -> None:
