@@ -17,7 +17,7 @@ from systemd_service import SPEC, Service, machine_with_the_unit
 from scheduler.rounds.paths import HomePaths
 
 #: a run that a stop has to look for: half of it has left its session
-LONG = "setsid sleep 4321 & sleep 4321; "
+LONG = 'touch "$HOME/written"; setsid sleep 4321 & sleep 4321; '
 #: what a login starts for a user: user@.service, without the PAM of a machine that nobody logs in to
 USER_SYSTEMD = f"""
 [Service]
@@ -130,19 +130,16 @@ def test_a_stop_leaves_no_process(service: Service, machine: Machine) -> None:
     service.start()
     service.drop(SPEC.format(before=LONG))
     service.wait_for("run_started")
-    wait_until(lambda: len(processes(machine, "sleep 4321")) == 2, "both halves of the run")
+    wait_until(lambda: len(processes(machine, "sleep 4321")) == 2, "both halves of the run", pause=0.1)
+    assert (service.home.root / "written").exists(), "the home of its user is the service's to write"
     group = f"/sys/fs/cgroup/system.slice/{service.name}.service"
     held = machine.run("sh", "-c", f"cat {group}/attempt-night_sums.quick.baseline.*/cgroup.procs").stdout
     assert set(processes(machine, "sleep 4321")) <= set(held.split())
-    wait_until(lambda: len(processes(machine, "sleep 4321")) == 2, "both halves of the run", pause=0.1)
-    group = machine.path(f"/sys/fs/cgroup/system.slice/{service.name}.service")
-    assert {folder.name.partition("-")[0] for folder in group.iterdir() if folder.is_dir()} >= {"attempt"}
     machine.systemctl("stop", service.name)
     assert service.state()[0] == "inactive"
     assert service.shown()["Result"] == "success"
     assert processes(machine, "sleep 4321") == []
     assert not machine.path(group).exists()
-    assert not group.exists()
     assert [end["status"] for end in service.events("run_finished")] == ["cancelled"]
 
 

@@ -164,7 +164,8 @@ class TestText:
             "/etc/sysusers.d/second.conf",
             "/etc/tmpfiles.d/second.conf",
         }
-        assert "Environment=ROUNDHOUSE_HOME=%S/%N" in made.unit()
+        for variable in ("ROUNDHOUSE_HOME", "HOME"):
+            assert f"Environment={variable}=%S/%N\n" in made.unit()
         folders = files[Path("/etc/tmpfiles.d/second.conf")]
         assert "d /var/lib/second/queue " in folders
         assert "/var/lib/roundhouse" not in folders
