@@ -26,21 +26,30 @@ class LookRow:
 
 
 def look_rows(task: TaskReading) -> Iterator[LookRow]:
-    """Every look, in the order in which they were taken."""
+    """Every look, in the order in which they were taken, and who was given up at it while waiting."""
     for look in task.state.looks:
         for config, reading in look.readings.items():
             rejected = "null rejected" if config in look.rejected else ""
-            yield LookRow(
-                look=look.look,
-                config=config,
-                delta=_number(reading, "delta"),
-                se=_number(reading, "se"),
-                p=_number(reading, "p"),
-                adjusted_p=_number(reading, "adjusted_p"),
-                chance=_number(reading, "chance"),
-                seeds=f"{reading.get('variant_seeds', '?')} + {reading.get('baseline_seeds', '?')}",
-                then=rejected or ("given up" if config in look.futile else "goes on"),
-            )
+            then = rejected or ("given up" if config in look.futile else "goes on")
+            yield _row(look.look, config, reading, then)
+        for config in look.futile:
+            if config not in look.readings:
+                yield _row(look.look, config, {}, "given up while it waited")
+
+
+def _row(look: int, config: str, reading: Mapping[str, Any], then: str) -> LookRow:
+    seeds = f"{reading['variant_seeds']} + {reading['baseline_seeds']}" if "variant_seeds" in reading else "–"
+    return LookRow(
+        look=look,
+        config=config,
+        delta=_number(reading, "delta"),
+        se=_number(reading, "se"),
+        p=_number(reading, "p"),
+        adjusted_p=_number(reading, "adjusted_p"),
+        chance=_number(reading, "chance"),
+        seeds=seeds,
+        then=then,
+    )
 
 
 def _number(reading: Mapping[str, Any], name: str) -> float | None:

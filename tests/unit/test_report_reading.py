@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,20 @@ def test_looks_are_told_candidate_by_candidate(read: Read) -> None:
         (3, "3 + 3", "null rejected"),
         (3, "3 + 3", "given up"),
     ]
+
+
+def test_who_is_given_up_while_waiting_for_a_seed_is_told_with_the_look(read: Read) -> None:
+    reading = read(confirmed(variants=4, candidates=2)).tasks[0]
+    looks = reading.state.looks
+    last = dataclasses.replace(looks[-1], futile=(*looks[-1].futile, "waiting"))
+    state = dataclasses.replace(reading.state, looks=(*looks[:-1], last))
+    rows = list(look_rows(dataclasses.replace(reading, state=state)))
+    assert (rows[-1].config, rows[-1].seeds, rows[-1].delta, rows[-1].then) == (
+        "waiting",
+        "–",
+        None,
+        "given up while it waited",
+    )
 
 
 def advised(reading: RoundReading) -> list[str]:
