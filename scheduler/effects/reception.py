@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import queue
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import orjson
@@ -14,6 +13,7 @@ from scheduler.decide.actions import MoveSpec
 from scheduler.decide.facts import RoundAccepted, SpecRejected
 from scheduler.decide.inputs import SpecChecked
 from scheduler.effects.arrivals import Arrival, Unreadable
+from scheduler.effects.errands import Errands
 from scheduler.effects.files import fsync_folder, publish
 from scheduler.effects.intake import Draught, Dropped, checked, read_specs, rejection_text
 from scheduler.effects.records import Journal
@@ -51,8 +51,8 @@ class Reception:
         self._spool = spool
         self._post = post
         #: first all files are read, then the trainers are asked of them, of sound ones before the others
-        self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="read")
-        self._askers = ThreadPoolExecutor(max_workers=ASKED_AT_ONCE, thread_name_prefix="ask")
+        self._readers = Errands("read", most_threads=READERS)
+        self._askers = Errands("ask", most_threads=ASKED_AT_ONCE)
         self._unread: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._unasked: queue.PriorityQueue[tuple[bool, int, Arrival, Draught]] = queue.PriorityQueue()
         self._numbers = itertools.count()
@@ -81,7 +81,7 @@ class Reception:
             else:
                 self._arrivals[found.name, found.sha256] = found
                 self._unread.put(found)
-                self._readers.submit(self._read_what_waits)
+                self._readers.run(self._read_what_waits)
         return refused
 
     def take_back(self, returned: SpecReturned) -> SpecChecked | None:
@@ -146,8 +146,8 @@ class Reception:
 
     def close(self) -> None:
         self._is_open = False
-        for pool in (self._readers, self._askers):
-            pool.shutdown(wait=False, cancel_futures=True)
+        for errands in (self._readers, self._askers):
+            errands.close()
 
     def _read_what_waits(self) -> None:
         """Read every file that waits by now, in one child: its start takes longer than a file does."""
@@ -160,7 +160,7 @@ class Reception:
 
         def tell(number: int, read: Draught) -> None:
             self._unasked.put((bool(read.problems), next(self._numbers), arrivals[number], read))
-            self._askers.submit(self._ask_of_one)
+            self._askers.run(self._ask_of_one)
 
         files = [Dropped(name=arrival.name, data=arrival.data) for arrival in arrivals]
         read_specs(files, tell, self._environment, is_wanted=lambda: self._is_open)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from scheduler.decide.actions import FetchResult
 from scheduler.decide.codec import NON_FINITE, from_record
 from scheduler.decide.facts import RunFinished
 from scheduler.decide.inputs import ResultFetched
+from scheduler.effects.errands import Errands
 from scheduler.effects.records import decode
 from scheduler.rounds.paths import HomePaths, RunPaths
 
@@ -39,16 +40,16 @@ class StoredResults:
         self._home = home
         self._post = post
         self._report = report
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="results")
+        self._errands = Errands("results")
         #: of the round that was read last: rounds are mostly taken whole
         self._lines: RunLines | None = None
 
     def fetch(self, wanted: FetchResult) -> None:
         """Look `wanted` up; what comes of it is posted as ResultFetched."""
-        self._reader.submit(self._fetch, wanted)
+        self._errands.run(partial(self._fetch, wanted))
 
     def close(self) -> None:
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._errands.close()
 
     def _fetch(self, wanted: FetchResult) -> None:
         run, problem = None, ""
