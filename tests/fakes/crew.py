@@ -35,6 +35,8 @@ class Child:
     is_stuck: bool = False
     is_told_to_stop: bool = False
     is_told_to_go: bool = False
+    #: somebody else's process computes on its device
+    is_disturbed: bool = False
     ended_by: EndedBy | None = None
     #: of the processor, so far
     cpu_seconds: float = 0.0
@@ -223,6 +225,8 @@ class Crew:
             "evaluations": told,
             "curve": [[step, acc] for step, _, acc, _ in told],
         }
+        if child.is_disturbed:
+            result["contaminated"] = {"seconds": 1.0, "share": 0.5, "by": []}
         if run.keep_for_steps is not None and status == "ok":
             result["kept"] = {"step": child.steps, "bytes": 1}
         if run.continue_from is not None:

@@ -151,6 +151,12 @@ class Histories(RuleBasedStateMachine):
         self.home.crew.finish(child, "timed_out")
         self.home.serve()
 
+    @precondition(lambda self: self.home.crew.children)
+    @rule(which=CHOICE)
+    def disturb(self, which: int) -> None:
+        """Somebody else's process comes while a run has the device."""
+        self._child(which).is_disturbed = True
+
     @rule(source=st.sampled_from(GATES), is_open=st.booleans())
     def turn_gate(self, source: str, is_open: bool) -> None:
         """A full disk, somebody else's process, the hours of the night; and back."""
@@ -218,6 +224,7 @@ class Histories(RuleBasedStateMachine):
             (2 * child, lambda: self.die(which, chance.choice([-9, 0, 1]), which == 0, which < 4)),
             (2 * child, lambda: self.hang(which, chance.random() < 0.5, chance.choice(SECONDS))),
             (1 * does_train, self.run_out_of_time),
+            (2 * does_train, lambda: self.disturb(which)),
             (2, lambda: self.turn_gate(chance.choice(GATES), False)),
             (4, lambda: self.turn_gate(chance.choice(GATES), True)),
             (2, lambda: self.look_up(which == 0)),

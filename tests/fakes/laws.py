@@ -57,12 +57,19 @@ def assert_may_happen(fact: facts.Fact, before: State) -> None:
         others = [attempt.id for _, _, attempt in open_attempts(before)]
         assert not others, f"{fact.attempt_id} is intended while {others} have no end"
         ends = (attempt.finished for attempt in task.counted(fact.key))
-        done = [run for run in ends if run and run.status in DONE and run.protocol == fact.protocol]
+        done = [run for run in ends if run and is_for_good(run) and run.protocol == fact.protocol]
         assert not done, f"{fact.attempt_id} repeats {done[0].attempt_id}, which is {done[0].status}"
     elif isinstance(fact, facts.RunStarted):
         others = [attempt.id for _, _, attempt in open_attempts(before) if attempt.started is not None]
         assert not others, f"{fact.attempt_id} starts while {others} have no end"
         assert before.rounds[fact.round].is_open, f"{fact.attempt_id} starts in a round that has ended"
+        assert fact.device not in before.dirty, f"{fact.attempt_id} starts on a dirty device"
+        assert "gpu" not in before.live.waits, f"{fact.attempt_id} starts while others have the device"
+
+
+def is_for_good(run: facts.RunFinished) -> bool:
+    """Whether the run is never made again; one that shared its device may be, once."""
+    return run.status in DONE and run.contaminated is None
 
 
 def _assert_free(fact: facts.RunIntended, before: State) -> None:
@@ -76,7 +83,8 @@ def _assert_free(fact: facts.RunIntended, before: State) -> None:
 def assert_nothing_repeated(told: Iterable[facts.Fact]) -> None:
     """No run that ended well is made again under the same content key."""
     runs = (fact for fact in told if isinstance(fact, facts.RunFinished) and fact.cached_from is None)
-    made = Counter(run.content_key for run in runs if run.status == "ok" and run.stage != "probe")
+    sound = (run for run in runs if run.status == "ok" and is_for_good(run) and run.stage != "probe")
+    made = Counter(run.content_key for run in sound)
     twice = [key for key, count in made.items() if count > 1]
     assert not twice, f"made more than once: {twice}"
 

@@ -306,7 +306,8 @@ class MortalHome:
     def _publish(self, intended: facts.RunIntended, result: Mapping[str, Any]) -> None:
         run = intended.round, intended.content_key
         assert run not in self.published, f"{intended.attempt_id} repeats a run that left a result"
-        if result["status"] in DONE and intended.stage != facts.PROBE_STAGE:
+        is_for_good = result["status"] in DONE and not result.get("contaminated")
+        if is_for_good and intended.stage != facts.PROBE_STAGE:
             self.published.add(run)
         paths = self.paths.round(intended.round).run(intended.run_dir)
         paths.root.mkdir(parents=True, exist_ok=True)
