@@ -82,33 +82,27 @@ class Tidying:
         #: when to look; None while nobody asks
         self._look_at: float | None = None
         self._drops: deque[RunFilesDropped] = deque()
-        self._thread: threading.Thread | None = None
         self._is_closed = False
+        threading.Thread(target=self._serve, name="tidying", daemon=True).start()
 
     def look(self, *, is_hurried: bool) -> None:
         """Have a plan made: now, or in a while. Several wishes are one look."""
         due = self._monotonic() + (0.0 if is_hurried else self._delay_seconds)
         with self._changed:
             self._look_at = due if self._look_at is None else min(due, self._look_at)
-            self._wake()
+            self._changed.notify()
 
     def drop(self, dropped: RunFilesDropped) -> None:
         """Have the files removed. Its record is on the disk."""
         with self._changed:
             self._drops.append(dropped)
-            self._wake()
+            self._changed.notify()
 
     def close(self) -> None:
         """Begin nothing more. What was decided and not removed, the next look finds again."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
-
-    def _wake(self) -> None:
-        self._changed.notify()
-        if self._thread is None and not self._is_closed:
-            self._thread = threading.Thread(target=self._serve, name="tidying", daemon=True)
-            self._thread.start()
 
     def _serve(self) -> None:
         while True:
