@@ -171,7 +171,6 @@ VERBS = [
     ["service", "show"],
     ["service", HOSTILE],
     ["notify"],
-    ["tidy", "--dry-run"],
     ["pause", "--reason", HOSTILE],
     ["cancel", "night", "--reason", HOSTILE],
     ["cancel", HOSTILE],
