@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
-from fault_matrix import Promise, Proof, promised, text_of
+from fault_matrix import TESTS, Promise, Proof, promised, text_of
 
 
 def lines(proofs: dict[Promise, set[Proof]]) -> list[str]:
@@ -36,3 +39,12 @@ def test_what_would_break_the_table_is_written_so_that_it_does_not() -> None:
 def test_a_marker_that_leaves_something_out_is_refused() -> None:
     with pytest.raises(TypeError, match="outcome"):
         promised("a fault", moment="at any time")  # type: ignore[call-arg]
+
+
+def test_the_page_is_as_the_tests_tell_it() -> None:
+    """Where it is not: `make fault-matrix`."""
+    script = TESTS / "fault_matrix.py"
+    told = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
