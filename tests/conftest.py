@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "fault(fault, moment, outcome): what the test proves, as a line of docs/fault-matrix.md",
     )
+
+
+@pytest.fixture(autouse=True)
+def _usual_umask() -> Iterator[None]:
+    """A daemon that a test runs in its own process leaves a strict umask; the next test has the usual one."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ from scheduler.cli import main
 from scheduler.effects import ownership
 from scheduler.effects.plain_text import plain_line
 from scheduler.rounds.errors import CorruptRecordsError
-from scheduler.rounds.paths import HomePaths
 
 
 def test_requests_are_answered_by_a_living_daemon(home: Home) -> None:
@@ -213,5 +212,5 @@ def test_a_home_on_a_network_file_system_is_refused_unless_told_otherwise(
     assert main(["--home", str(home.paths.root), "daemon"]) == os.EX_CONFIG
 
 
-def refuse(_: HomePaths) -> None:
+def refuse(*_: object) -> None:
     raise CorruptRecordsError("as far as the records")
