@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from fakes.desk import is_running
 from real_cgroup import made_cgroup, members
 from real_home import Home, wait_until
 
-HUNG_SECONDS = 4
+HUNG_SECONDS = 2
 IDLE = """
 import time
 print("Step 1 | val_acc: 0.5", flush=True)
@@ -126,6 +127,7 @@ def test_under_a_service_manager_each_attempt_has_a_cgroup_that_is_emptied(group
     )
     [group] = [folder for folder in home.group.glob("attempt-*") if started["pid"] in members(folder)]
     assert stray in members(group)
+    os.kill(started["pid"], signal.SIGSTOP)  # a worker that saw its daemon gone would end the stray itself
     home.kill()
     wait_until(lambda: not psutil.pid_exists(started["pid"]), "the end of the worker")
     assert is_running(stray)
