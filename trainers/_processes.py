@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 import psutil
 
@@ -90,17 +90,19 @@ def send(processes: Iterable[psutil.Process], number: int) -> None:
             os.close(descriptor)
 
 
-def kill_all(find: Callable[[], list[psutil.Process]], wait_seconds: float) -> list[psutil.Process]:
+def kill_all(
+    find: Callable[[], list[psutil.Process]], wait_seconds: float, awaited: Container[int] = ()
+) -> list[psutil.Process]:
     """Kill what `find` finds until it finds nothing, and return what was left after `wait_seconds`.
 
     Each round stops everything before it kills anything, so that a process that forks faster than it is
-    killed gets no turn in between.
+    killed gets no turn in between. The exit status of `awaited` pids is left to whoever waits for it.
     """
     deadline = time.monotonic() + wait_seconds
     while processes := find():
         send(processes, signal.SIGSTOP)
         send(processes, signal.SIGKILL)
-        reap(process.pid for process in processes)
+        reap(process.pid for process in processes if process.pid not in awaited)
         if time.monotonic() > deadline:
             return processes
         time.sleep(POLL_SECONDS)

@@ -92,7 +92,7 @@ class ProcessTree:
             _processes.send([root], signal.SIGSTOP)
             _processes.kill_all(lambda: [p for p in self._members() if p.pid != self.pid], left_seconds())
             _processes.send([root], signal.SIGKILL)
-        left = _processes.kill_all(self._members, left_seconds())
+        left = _processes.kill_all(self._members, left_seconds(), {self.pid})
         if self._group is not None:
             self._group.remove()
         return tuple(sorted(process.pid for process in left))

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from real_cgroup import made_cgroup, members
 from scheduler.effects.cgroup import Cgroups
 from scheduler.effects.process_tree import ProcessTree
 from scheduler.effects.workers import Orphan
+from trainers import _processes
 from trainers._processes import start_ticks_of
 from trainers._wire import ATTEMPT_VARIABLE
 
@@ -125,10 +127,25 @@ def test_an_orphan_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
             assert process.poll() is None
         orphan = Orphan(attempt_id="r/x", pid=process.pid, start_ticks=ticks)
         assert Desk(tmp_path).workers.end_leftovers([orphan]) == ()
-        assert not is_running(process.pid)
+        assert process.wait(timeout=5) == -9
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_exit_status_of_a_worker_that_is_killed_is_left_to_who_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = _processes.reap
+
+    def late(pids: Iterable[int]) -> None:
+        wait_for(lambda: not is_running(worker.pid))
+        real(pids)
+
+    monkeypatch.setattr(_processes, "reap", late)
+    worker = marked_sleeper(ATTEMPT)
+    assert ProcessTree(ATTEMPT, worker.pid).kill(1.0) == ()
+    assert worker.wait(timeout=5) == -9
 
 
 RECYCLE = """
