@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,7 +97,7 @@ def test_a_leftover_that_cannot_be_killed_is_told_at_the_start(
         lambda find, wait: find() if not is_over else real(find, wait),
     )
     monkeypatch.setattr("scheduler.effects.workers.SURVIVOR_SECONDS", 0.02)
-    program = psutil.Popen(["sleep", "600"], env={**os.environ, "ROUNDHOUSE_ATTEMPT": f"{tmp_path}:r/x"})
+    program = subprocess.Popen(["sleep", "600"], env={**os.environ, "ROUNDHOUSE_ATTEMPT": f"{tmp_path}:r/x"})
     desk = Desk(tmp_path)
     try:
         assert desk.workers.end_leftovers() == (program.pid,)
