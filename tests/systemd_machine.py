@@ -8,8 +8,10 @@ and no network.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -26,11 +28,15 @@ TOOLS = ("unshare", "nsenter", "setpriv", "systemctl", "journalctl", "systemd-sy
 USER, UID = "ada", 4242
 #: keeps its files over a power cut of the machine, and may lie on top of an overlay
 DISKS = Path("/dev/shm")
+#: what a command may take, or a boot; a busy machine needs a tenth of it
+COMMAND_SECONDS, BOOT_SECONDS = 40.0, 60.0
 NAMESPACES = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--net")
 
-#: $1 is the disk. Whatever the machine may not change of this one is read-only in it.
+#: $1 is the disk, $2 systemd; the others are folders that lie on other disks of this machine and are to be
+#: there too. Whatever the machine may not change of this one is read-only in it.
 MOUNT = """
 set -e
+umask 022
 mount --make-rprivate /
 mkdir -p "$1/upper" "$1/work" "$1/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
@@ -50,6 +56,13 @@ mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 mount -t tmpfs -o mode=755 tmpfs run
+disk=$1 init=$2
+shift 2
+for folder; do
+  mkdir -p "$disk/root$folder"
+  mount --rbind "$folder" "$disk/root$folder"
+  mount -o remount,bind,ro "$disk/root$folder"
+done
 """
 #: Of the units that this machine has enabled none is started: they would look for its disks and devices.
 BOOT = """
@@ -67,7 +80,7 @@ cd /
 umount -l /old
 systemd-sysusers --inline "u ada 4242 - /home/ada /bin/sh"
 exec env -i container=test PATH="$PATH" LANG=C.UTF-8 setpriv --bounding-set=-sys_module,-sys_rawio \
-  "$2" --system --unit=multi-user.target --log-target=console --log-level=notice --show-status=no
+  "$init" --system --unit=multi-user.target --log-target=console --log-level=notice --show-status=no
 """
 
 
@@ -78,19 +91,32 @@ def why_none() -> str | None:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing or not INIT.is_file():
         return f"no {', '.join(missing) or INIT}"
-    if _control_groups() is None:
-        return "no cgroup2"
+    groups = _control_groups()
+    if groups is None or not os.access(groups, os.W_OK):
+        return "no cgroup2 that may be written to"
     if not _everybody_reads(Path(sys.executable).resolve()) or not _everybody_reads(Path(__file__)):
         return "the checkout or the interpreter is readable to its owner only"
     if not DISKS.is_dir():
         return f"no {DISKS}"
     with tempfile.TemporaryDirectory(dir=DISKS) as disk:
-        tried = subprocess.run(
-            ["unshare", *NAMESPACES, "--fork", "--kill-child", "sh", "-c", MOUNT, "sh", disk],
-            capture_output=True,
-            text=True,
-        )
+        try:
+            tried = subprocess.run(
+                _apart(MOUNT, disk),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=BOOT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return f"its namespaces are not made within {BOOT_SECONDS:g} s"
     return f"no namespaces or overlay: {tried.stderr.strip()}" if tried.returncode else None
+
+
+def python_reads() -> list[Path]:
+    """The folders, none of them inside another, where the interpreter finds itself, its modules and ours."""
+    names = [ROOT, sys.prefix, sys.base_prefix, *filter(os.path.isabs, sys.path)]
+    folders = {folder for name in names for folder in (Path(name), Path(name).resolve()) if folder.is_dir()}
+    return sorted(folder for folder in folders if not folders & set(folder.parents))
 
 
 class Machine:
@@ -102,8 +128,8 @@ class Machine:
         self._groups: Path | None = None
         self._outer: subprocess.Popen[bytes] | None = None
         self.init = 0
-        for path in map(Path, (sys.executable, sys.base_prefix, ROOT)):
-            self._open_way(path.resolve())
+        for folder in python_reads():
+            self._open_way(folder)
         home = self.path(f"/home/{USER}")
         home.mkdir(parents=True)
         os.chown(home, UID, UID)
@@ -130,14 +156,13 @@ class Machine:
             self._outer = subprocess.Popen(
                 [
                     *("sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(self._groups)),
-                    *("unshare", *NAMESPACES, "--fork", "--kill-child"),
-                    *("sh", "-c", MOUNT + BOOT, "sh", str(self.disk), str(INIT)),
+                    *_apart(MOUNT + BOOT, str(self.disk)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(self._is_up, "the boot of the machine")
+        wait_until(self._is_up, "the boot of the machine", BOOT_SECONDS)
         return time.monotonic() - began
 
     def cut_power(self) -> None:
@@ -158,8 +183,10 @@ class Machine:
             self._sweep_groups()
         shutil.rmtree(self.disk)
 
-    def run(self, *command: str, user: str = "root", **options: Any) -> subprocess.CompletedProcess[str]:
-        """Carry out a command inside, to its end."""
+    def run(
+        self, *command: str, user: str = "root", seconds: float = COMMAND_SECONDS, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Carry out a command inside, to its end, which it has to come to within `seconds`."""
         inside = ["nsenter", "--all", f"--target={self.init}"]
         if user != "root":
             inside += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
@@ -170,21 +197,29 @@ class Machine:
             "USER": user,
             "LOGNAME": user,
         }
-        return subprocess.run(
-            [*inside, *command],
-            env=environment | options.pop("env", {}),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            **options,
-        )
+        try:
+            return subprocess.run(
+                [*inside, *command],
+                env=environment | options.pop("env", {}),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                umask=0o022,
+                **options,
+            )
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"`{shlex.join(command)}` did not end within {seconds:g} s in the machine; its console:\n"
+                f"{self.console()}"
+            ) from None
 
     def schedctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("schedctl")
         return self.run(str(program), *arguments, **options)
 
-    def systemctl(self, *arguments: str) -> str:
-        done = self.run("systemctl", *arguments)
+    def systemctl(self, *arguments: str, **options: Any) -> str:
+        done = self.run("systemctl", *arguments, **options)
         assert done.returncode == 0, f"{arguments}: {done.stderr}\n{self.journal()}"
         return done.stdout.strip()
 
@@ -196,9 +231,13 @@ class Machine:
     def journal(self, *arguments: str) -> str:
         return self.run("journalctl", "--no-pager", "--output=cat", *arguments).stdout
 
+    def console(self) -> str:
+        """What it said while it booted, and where it was beside itself since."""
+        return (self.disk / "console").read_text(errors="replace")
+
     def _is_up(self) -> bool:
         assert self._outer is not None
-        assert self._outer.poll() is None, (self.disk / "console").read_text()
+        assert self._outer.poll() is None, self.console()
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children").read_text().split()
         if not children:
             return False
@@ -209,11 +248,13 @@ class Machine:
 
     def _open_way(self, path: Path) -> None:
         """Let every user of the machine come to `path`, below folders that only their owner enters here."""
-        for folder in reversed(path.parents):
+        for folder in (*reversed(path.parents), path):
+            if folder.is_symlink():
+                return
             mine = self.path(str(folder))
             if not mine.exists():
                 mine.mkdir()
-                mine.chmod(folder.stat().st_mode | 0o011)
+            mine.chmod(stat.S_IMODE(folder.stat().st_mode) | (0o055 if folder == path else 0o011))
 
     def _sweep_groups(self) -> None:
         """The kernel gives a control group free a moment after its last process."""
@@ -221,6 +262,22 @@ class Machine:
             return
         groups, self._groups = self._groups, None
         wait_until(lambda: _removed(groups), "the end of the machine's control groups")
+
+
+def _apart(script: str, disk: str) -> list[str]:
+    """The command that carries out `script` in namespaces of its own."""
+    elsewhere = [str(folder) for folder in python_reads() if _is_on_another_disk(folder)]
+    return [
+        *("unshare", *NAMESPACES, "--fork", "--kill-child"),
+        *("sh", "-c", script, "sh", disk, str(INIT), *elsewhere),
+    ]
+
+
+def _is_on_another_disk(folder: Path) -> bool:
+    """Whether an overlay of / does not show it: a folder of the host in a container, a tmpfs on /tmp."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = {Path(line.split()[4].replace("\\040", " ")) for line in lines} - {Path("/")}
+    return bool(mounts & {folder, *folder.parents})
 
 
 def _removed(groups: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,19 +10,21 @@ from typing import Any
 
 import pytest
 from real_home import SETTINGS, wait_until
-from systemd_machine import Machine, why_none
+from systemd_machine import USER, Machine, python_reads, why_none
 
 from scheduler.effects.records import read_records
+from scheduler.effects.unit_files import quoted
 from scheduler.rounds.paths import HomePaths
 
 PROGRAM = Path(sys.executable).with_name("schedctl")
 #: for all services but the first: as soon again as a test wants
 QUICK = "[Service]\nRestartSec=100ms\n"
-#: the interpreter of a developer may lie in a home folder, like other people's data
+#: The unit hides /home, /root and what is in /tmp: there the interpreter of a developer may lie, and the
+#: checkout of a build.
 REACH = f"""
 [Service]
 ProtectHome=tmpfs
-BindReadOnlyPaths={Path(sys.base_prefix).resolve()} {Path(sys.prefix)}
+BindReadOnlyPaths={" ".join(quoted(str(folder)) for folder in python_reads())}
 """
 
 SPEC = """
@@ -48,17 +51,26 @@ def machine_with_the_unit() -> Machine:
     why = why_none()
     if why is not None:
         pytest.skip(f"no machine can be booted here: {why}")
+    umask = os.umask(0o022)  # what is written here is the machine's, whatever a test has left behind
     machine = Machine()
     try:
         machine.write("/etc/systemd/system/roundhouse-.service.d/quick.conf", QUICK)
         for name in ("roundhouse", "roundhouse-"):
             machine.write(f"/etc/systemd/system/{name}.service.d/reach.conf", REACH)
-        machine.boot()
+        try:
+            machine.boot()
+        except AssertionError as error:
+            pytest.skip(f"no machine can be booted here: {error}\n{machine.console()}")
+        found = machine.run(sys.executable, "-c", "import scheduler.cli", user=USER)
+        if found.returncode != 0:
+            pytest.skip(f"a user of the machine cannot run {sys.executable}: {found.stderr.strip()}")
         installed = machine.schedctl("service", "install", "--system", "--program", str(PROGRAM))
         assert installed.returncode == 0, installed.stderr
     except BaseException:
         machine.close()
         raise
+    finally:
+        os.umask(umask)
     return machine
 
 
@@ -78,9 +90,9 @@ class Service:
     def home(self) -> HomePaths:
         return HomePaths(self.machine.path(f"/var/lib/{self.name}"))
 
-    def start(self) -> None:
+    def start(self, **options: Any) -> None:
         """Returns once systemd calls the service active."""
-        self.machine.systemctl("start", self.name)
+        self.machine.systemctl("start", self.name, **options)
 
     def drop_in(self, text: str) -> None:
         self.machine.write(f"/etc/systemd/system/{self.name}.service.d/test.conf", f"[Service]\n{text}\n")
