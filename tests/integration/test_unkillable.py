@@ -16,9 +16,11 @@ from fakes.desk import ATTEMPT, GRACE_SECONDS, Desk, is_running, marked, pids_in
 
 from scheduler.decide.inputs import SurvivorsEnded, WorkerEnded, WorkerPrepared
 from scheduler.effects import process_tree
-from scheduler.effects.worker_process import KILL_SECONDS, REAP_SECONDS
+from scheduler.effects.worker_process import REAP_SECONDS
 from trainers import _processes
 
+#: of trying, which shall not take the test as long as it takes a daemon
+KILL_SECONDS = 0.5
 #: for the two looks at the process table that a stop takes
 LOOKING_SECONDS = 1.5
 
@@ -55,7 +57,11 @@ def freeze(folder: Path, pid: int) -> None:
     moment="when the run is stopped",
     outcome="the run ends nevertheless, the process is named, and its end is noticed whenever it comes",
 )
-def test_what_cannot_be_killed_is_told_and_its_end_is_noticed(tmp_path: Path, victim: str) -> None:
+def test_what_cannot_be_killed_is_told_and_its_end_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    monkeypatch.setattr("scheduler.effects.workers.KILL_SECONDS", KILL_SECONDS)
+    monkeypatch.setattr("scheduler.effects.workers.SURVIVOR_SECONDS", 0.1)
     desk = Desk(tmp_path)
     try:
         with freezer() as folder:
