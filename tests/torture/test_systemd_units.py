@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from systemd_machine import Machine
+from systemd_machine import USER, Machine
 from systemd_service import SPEC, Service, machine_with_the_unit
 
 from scheduler.effects.record_lines import VERSION, encode
@@ -78,6 +78,32 @@ def test_a_long_replay_is_no_failed_start(machine: Machine, amount: int) -> None
     seconds = time.monotonic() - began
     print(f"\n{amount} records, active after {seconds:.1f} s; a start may take {SHORT_SECONDS} s")
     assert service.state() == ("active", "0")
+
+
+@pytest.mark.fault(
+    "a power cut of the whole machine",
+    moment="while a run trains",
+    outcome="after the next boot the attempt is lost, the run is tried again and the round ends",
+)
+def test_a_round_of_the_group_goes_on_after_a_power_cut(machine: Machine) -> None:
+    service = Service(machine, "roundhouse")
+    machine.systemctl("enable", "--now", "roundhouse")
+    machine.write(f"/home/{USER}/night.toml", SPEC.format(before="test -e /rebooted || sleep 4321; "))
+    submit = ("--home", "/var/lib/roundhouse", "submit", f"/home/{USER}/night.toml")
+    assert "no permission" in machine.schedctl(*submit, user=USER).stderr
+    machine.run("usermod", "--append", "--groups", "roundhouse", USER)
+    submitted = machine.schedctl(*submit, user=USER)
+    assert submitted.returncode == 0, submitted.stderr
+    service.wait_for("run_started")
+    machine.cut_power()
+    machine.write("/rebooted", "")
+    machine.boot()
+    service.wait_for("round_finished")
+    lost, *rest = service.events("run_finished")
+    assert (lost["status"], lost["attempt"]) == ("lost", 1)
+    assert [end["status"] for end in rest] == ["ok", "ok"]
+    assert service.state() == ("active", "0")
+    machine.systemctl("disable", "--now", "roundhouse")
 
 
 @pytest.mark.amount("reboots")
