@@ -116,14 +116,20 @@ def test_a_change_that_comes_too_soon_is_made_a_little_later(
     child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch, is_restored: bool
 ) -> None:
     usual, changed, really = share(child.pid), Priority(child.pid), priority._try_share
-    refusals = iter([False])
-    monkeypatch.setattr(priority, "_try_share", lambda *asked: next(refusals, True) and really(*asked))
+    tried = []
+
+    def refusing_once(*asked: int) -> bool:
+        tried.append(asked)
+        return len(tried) > 1 and really(*asked)
+
+    monkeypatch.setattr(priority, "_try_share", refusing_once)
     changed.lower()
-    assert share(child.pid) == usual
+    assert tried[0] == (child.pid, priority.LEAST_NICE)
     if is_restored:
         changed.restore()
     wait_until(lambda: not any(thread.name == "share" for thread in threading.enumerate()))
     assert share(child.pid) == (usual if is_restored else priority.LEAST_NICE)
+    assert len(tried) > 1
 
 
 def test_a_process_that_is_gone_is_no_error(child: subprocess.Popen[str]) -> None:
