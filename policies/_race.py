@@ -13,10 +13,11 @@ from policies._marks import first
 from policies._planning import Design, independent_examples
 from policies._race_laps import FRESH_SLOTS, QUICK_SLOTS, Laps, adjusted, most_laps
 from policies._race_level import SEEDS, SHARE, level, stopping_rate
+from policies._two_stages import TwoStages
 from policies._variance import NoisePrior, noise_prior
 from policies._verdict import Confirmation, judge
-from policies.evidence import BASELINE, Hold, Objective, Promote, Prune
-from policies.steps import ConfirmSet, Decide, Freeze, Judge, Run, Step, TaskView
+from policies.evidence import BASELINE, Objective, Promote, Prune
+from policies.steps import ConfirmSet, Decide, Freeze, Judge, Run, Step
 
 if TYPE_CHECKING:
     from policies.race import Policy
@@ -26,25 +27,10 @@ PRIOR_DF = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Race:
+class Race(TwoStages):
     """One task under the policy, with what follows from its runs worked out once."""
 
     policy: Policy
-    view: TaskView
-
-    @functools.cached_property
-    def stages(self) -> tuple[str, ...]:
-        """`confirm` is medium on fresh seeds, and no stage of its own."""
-        return tuple(stage for stage in self.view.stages if stage != "confirm")
-
-    @property
-    def quick(self) -> str:
-        return self.stages[0]
-
-    @property
-    def medium(self) -> str:
-        """The stage of the fresh seeds; a task with one stage screens there too."""
-        return self.stages[min(1, len(self.stages) - 1)]
 
     @property
     def alpha(self) -> float:
@@ -100,19 +86,9 @@ class Race:
         told = [run for run in self.view.baseline if run.n_clusters or run.n_eval]
         return independent_examples(next(iter(told), None), self.view.examples.get(self.medium))
 
-    def _missing(self, stage: str, config: str, slots: tuple[int, ...]) -> Run | None:
-        missing = (slot for slot in slots if self.view.run(stage, config, slot) is None)
-        return next((Run(stage=stage, config=config, slot=slot) for slot in missing), None)
-
-    def _listed_baselines(self) -> Step | None:
-        """A task without variants measures: every listed seed, at every stage."""
-        slots = tuple(range(self.view.listed_seeds))
-        runs = (self._missing(stage, BASELINE, slots) for stage in self.stages)
-        return next((run for run in runs if run is not None), None)
-
     def _screen(self) -> Step | None:
         """Quick at slot 0 for every variant, once the baseline has its three."""
-        marks = self.view.marks
+        marks = self.marks
         waiting = first(marks.everyone & ~marks.has_run(self.quick, 0))
         if self.view.confirm_set is not None or waiting is None:
             return None
@@ -138,7 +114,7 @@ class Race:
 
     def _after_quick(self) -> Step | None:
         """What the frozen candidates mean for each variant."""
-        frozen, marks = self.view.confirm_set, self.view.marks
+        frozen, marks = self.view.confirm_set, self.marks
         following = first(marks.everyone & ~marks.decided_after(self.quick))
         if frozen is None or following is None:
             return None
@@ -160,7 +136,7 @@ class Race:
 
     def _lap(self) -> Step | None:
         """One more fresh seed of each in the field, the baseline's before them all; then a look."""
-        if self.view.marks.with_verdict or not self.laps.field:
+        if self.marks.with_verdict or not self.laps.field:
             return None
         missing = self._missing(self.medium, BASELINE, FRESH_SLOTS)
         for name in self.laps.field:
@@ -168,10 +144,10 @@ class Race:
         return missing or self.laps.next_look(self.medium)
 
     def _judge(self) -> Step | None:
-        following = first(self.view.marks.everyone & ~self.view.marks.with_verdict)
+        following = first(self.marks.everyone & ~self.marks.with_verdict)
         if following is None:
             return None
-        name = self.view.marks.names[following]
+        name = self.marks.names[following]
         found = evidence_with(self.runs, name, self._design(), self._confirmation(name))
         return Judge(config=name, verdict=judge(found))
 
@@ -192,21 +168,6 @@ class Race:
         won = standing.won.get(name)
         rejection = None if won is None else Rejection(look=won[0], adjusted_p=adjusted(won[1]))
         return Confirmation(fresh=shown, rejection=rejection, is_futile=name in standing.dropped)
-
-    def _long(self) -> Step | None:
-        """Winners alone go on to the stages after medium, with a baseline of their own there."""
-        winners = [name for name, verdict in self.view.verdicts.items() if verdict == "WINNER"]
-        for stage in self.stages[2:]:
-            for name in winners:
-                if self.view.decided(name, stage) is not None:
-                    continue
-                missing = self._missing(stage, BASELINE, (1,)) or self._missing(stage, name, (1,))
-                if missing is not None:
-                    return missing
-                claim = Hold(reason=f"one seed at {stage}: a claim of its own, beside the verdict")
-                delta = self.view.evidence(name).delta(stage)
-                return Decide(config=name, stage=stage, decision=claim, delta=delta)
-        return None
 
 
 def with_own_noise(ledger: Ledger, objective: Objective) -> Ledger:

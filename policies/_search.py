@@ -19,7 +19,7 @@ from policies._assessment import (
 from policies._calibration import calibrated_share
 from policies._confirming import baseline_slots, candidate_slots
 from policies._looks import LookPlan, Looks, adjusted_p
-from policies._marks import Marks, first, last_before, members, union
+from policies._marks import first, last_before, members, union
 from policies._memo import Memo
 from policies._planning import independent_examples
 from policies._screening import (
@@ -30,6 +30,7 @@ from policies._screening import (
     confirm_set,
     promoted,
 )
+from policies._two_stages import TwoStages
 from policies._verdict import judge
 from policies.evidence import BASELINE, Delta, Hold, Promote, Prune, matched_delta
 from policies.steps import (
@@ -56,29 +57,10 @@ _PROGRESS: Memo[Progress] = Memo(2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class Search(TwoStages):
     """One task under the policy, with what follows from its runs worked out once."""
 
     policy: Policy
-    view: TaskView
-
-    @functools.cached_property
-    def stages(self) -> tuple[str, ...]:
-        """`confirm` is medium on fresh seeds, and no stage of its own."""
-        return tuple(stage for stage in self.view.stages if stage != "confirm")
-
-    @property
-    def quick(self) -> str:
-        return self.stages[0]
-
-    @property
-    def medium(self) -> str:
-        """The stage that confirms; a task with one stage screens and confirms there."""
-        return self.stages[min(1, len(self.stages) - 1)]
-
-    @functools.cached_property
-    def marks(self) -> Marks:
-        return self.view.marks
 
     @functools.cached_property
     def runs(self) -> TaskRuns:
@@ -149,16 +131,6 @@ class Search:
         at_medium = [run for run in told if run.stage == self.medium]
         declared = self.view.examples.get(self.medium)
         return independent_examples(next(iter(at_medium or told), None), declared)
-
-    def _missing(self, stage: str, config: str, slots: tuple[int, ...]) -> Run | None:
-        missing = (slot for slot in slots if self.view.run(stage, config, slot) is None)
-        return next((Run(stage=stage, config=config, slot=slot) for slot in missing), None)
-
-    def _listed_baselines(self) -> Step | None:
-        """A task without variants measures: every listed seed, at every stage."""
-        slots = tuple(range(self.view.listed_seeds))
-        runs = (self._missing(stage, BASELINE, slots) for stage in self.stages)
-        return next((run for run in runs if run is not None), None)
 
     def _screen(self) -> Step | None:
         """Quick at slot 0 for the baseline and every variant; whatever has no chance is pruned at once."""
@@ -392,23 +364,6 @@ class Search:
         name = self.marks.names[following]
         plan = self.plan if self.plan is not None and name in self.plan.candidates else None
         return Judge(config=name, verdict=judge(evidence(self.runs, name, plan, self.failed)))
-
-    def _long(self) -> Step | None:
-        """Winners alone go on to the stages after medium, with a baseline of their own there."""
-        if not self.stages[2:] or not self.marks.judged.get("WINNER"):
-            return None
-        winners = [name for name, verdict in self.view.verdicts.items() if verdict == "WINNER"]
-        for stage in self.stages[2:]:
-            for name in winners:
-                if self.view.decided(name, stage) is not None:
-                    continue
-                missing = self._missing(stage, BASELINE, (1,)) or self._missing(stage, name, (1,))
-                if missing is not None:
-                    return missing
-                claim = Hold(reason=f"one seed at {stage}: a claim of its own, beside the verdict")
-                delta = self.view.evidence(name).delta(stage)
-                return Decide(config=name, stage=stage, decision=claim, delta=delta)
-        return None
 
 
 def _first_of(ranked: Sequence[int], places: int) -> int | None:
