@@ -10,13 +10,13 @@ from fakes.daemon import Worker
 
 torch = pytest.importorskip("torch")
 
+from trainers import _torch_state  # noqa: E402
 from trainers.contract import Context  # noqa: E402
 from trainers.future_seed import (  # noqa: E402
     Config,
     load,
     prepare,
     resume,
-    resumption,
     save,
     shared_steps,
     train,
@@ -131,7 +131,7 @@ def test_a_state_is_left_as_it_is_by_the_run_that_gave_it_and_the_one_that_goes_
 
 @pytest.mark.parametrize("large", [0, 100, 10**9])
 def test_a_state_survives_its_file_however_large_its_tensors(tmp_path, monkeypatch, large):
-    monkeypatch.setattr(resumption, "LARGE", large)
+    monkeypatch.setattr(_torch_state, "LARGE", large)
     _, state = trained(Config(**TINY, gate="head"), context(tmp_path, max_steps=3))
     save(state, tmp_path)
     assert_same_state(load(tmp_path), state)

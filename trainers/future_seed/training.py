@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from trainers._fixed_points import evaluation_points
+from trainers._reproducible import reproducibly
+from trainers._torch_state import on_the_cpu
 from trainers.contract import BadArgumentsError, Context, Evaluation
 from trainers.future_seed.batches import Batch, TrainingBatches
 from trainers.future_seed.config import N_EVAL, Config
@@ -19,16 +20,13 @@ from trainers.future_seed.layouts import Layout
 from trainers.future_seed.measure import ceilings, masked_loss, measure
 from trainers.future_seed.model import ModelShape, Rwkv7
 from trainers.future_seed.optimizer import Optimizer
-from trainers.future_seed.resumption import TrainingState, on_the_cpu
+from trainers.future_seed.resumption import TrainingState
 from trainers.future_seed.schedule import learning_rate_factor
 from trainers.future_seed.seeding import FutureSeed
 from trainers.future_seed.tasks import Examples, Task, count_clusters, evaluation_set, make_task
 
 #: examples in a training batch where the context leaves it open
 BSZ = 32
-
-#: evaluations of a run where the context leaves their points open
-EVALUATIONS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,39 +117,6 @@ def full_step(config: Config, context: Context) -> None:
         run = Run(prepared, context)
         run.step(next(run.batches), 1.0)
         run.evaluation(1)
-
-
-def evaluation_points(max_steps: int, eval_every: int | None) -> frozenset[int]:
-    """The steps after which the model is measured: multiples of `eval_every`, and the last step.
-
-    They depend on nothing but the arguments: what is compared is measured at the same points.
-    """
-    every = eval_every or max(1, max_steps // EVALUATIONS)
-    return frozenset((*range(every, max_steps, every), max_steps))
-
-
-@contextmanager
-def reproducibly(context: Context) -> Iterator[None]:
-    """Within, the same seed gives the same bits on the same device, as far as torch can promise it.
-
-    What has no deterministic form on a CUDA device warns instead of failing the run.
-    """
-    torch.set_num_threads(context.threads)
-    on_cuda = context.device.startswith("cuda")
-    if on_cuda:
-        # cuBLAS reads it when its first handle is made.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    enabled_before = torch.are_deterministic_algorithms_enabled()
-    warn_only_before = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill_before = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=on_cuda)
-    # It would write NaN into every new tensor first; nothing here reads memory before it is written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(enabled_before, warn_only=warn_only_before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill_before
 
 
 class Run:
