@@ -8,7 +8,7 @@ from typing import Any
 
 from policies.evidence import UnmatchedError
 from scheduler.cli.chosen import Choice, chosen_samples, declared_ways
-from scheduler.judging import judged, option_names, way_names
+from scheduler.judging import exhibit_names, judged, option_names, way_names
 from scheduler.judging.evidence import Sample, UnfitRunsError
 from scheduler.judging.protocol import Judged, as_json_text
 from scheduler.rounds.errors import UnknownIdError, UsageError
@@ -29,7 +29,12 @@ def asked_answers(
     Raises UsageError or UnknownIdError.
     """
     name = _way(way, declared_ways(home, choice.names))
-    samples = chosen_samples(home, choice, needs_baseline=name not in _WITHOUT_BASELINE)
+    samples = chosen_samples(
+        home,
+        choice,
+        needs_baseline=name not in _WITHOUT_BASELINE,
+        exhibits=exhibit_names([name]),
+    )
     of_home = _home_options(home, name)
     return [
         _answer(name, _only(each.sample, config), {**of_home, **each.judge.get(name, {}), **given})

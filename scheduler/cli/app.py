@@ -26,6 +26,7 @@ from scheduler.cli import (
     notify,
     pause,
     rebuild,
+    report,
     resume,
     retry,
     schema,
@@ -125,6 +126,7 @@ for verb in (
     audit.audit,
     schema.schema,
     rebuild.rebuild,
+    report.report,
 ):
     app.command()(verb)
 

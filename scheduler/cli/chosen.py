@@ -57,8 +57,12 @@ def declared_ways(home: HomePaths, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(way for state in states for way in state.round.judge))
 
 
-def chosen_samples(home: HomePaths, choice: Choice, *, needs_baseline: bool) -> list[Chosen]:
+def chosen_samples(
+    home: HomePaths, choice: Choice, *, needs_baseline: bool, exhibits: Sequence[str] = ()
+) -> list[Chosen]:
     """The samples to judge: one a task of a round, or one for all files together.
+
+    Their runs bring what they wrote into the files `exhibits`.
 
     A task that cannot be judged is told on stderr while another one can. Raises UsageError or UnknownIdError.
     """
@@ -67,8 +71,8 @@ def chosen_samples(home: HomePaths, choice: Choice, *, needs_baseline: bool) -> 
         raise UsageError("rounds and files are not judged together; name either")
     try:
         if not rounds:
-            return [Chosen(sample=_of_files(choice, needs_baseline=needs_baseline))]
-        return [chosen for name in rounds for chosen in _of_round(home, name, choice)]
+            return [Chosen(sample=_of_files(choice, exhibits, needs_baseline=needs_baseline))]
+        return [chosen for name in rounds for chosen in _of_round(home, name, choice, exhibits)]
     except (UnfitRunsError, UnmatchedError) as error:
         raise UsageError(str(error)) from error
 
@@ -77,7 +81,7 @@ def _is_round(home: HomePaths, name: str) -> bool:
     return "/" not in name and home.round(name).records.is_file()
 
 
-def _of_round(home: HomePaths, name: str, choice: Choice) -> Iterator[Chosen]:
+def _of_round(home: HomePaths, name: str, choice: Choice, exhibits: Sequence[str]) -> Iterator[Chosen]:
     if choice.baseline not in (None, BASELINE):
         raise UsageError("--baseline is for files; a round has one baseline in each task")
     paths = existing_home(home).round(name)
@@ -90,7 +94,9 @@ def _of_round(home: HomePaths, name: str, choice: Choice) -> Iterator[Chosen]:
         known = task.task.objective
         objective = _objective(choice, known if choice.metric in (None, known.metric) else None)
         try:
-            sample = task_sample(state, task, paths, stage=choice.stage, objective=objective)
+            sample = task_sample(
+                state, task, paths, stage=choice.stage, objective=objective, exhibits=exhibits
+            )
         except (UnfitRunsError, UnmatchedError) as error:
             unfit.append(str(error))
         else:
@@ -101,8 +107,8 @@ def _of_round(home: HomePaths, name: str, choice: Choice) -> Iterator[Chosen]:
         say(f"schedctl: {one_line(problem, limit=1000)}", is_problem=True)
 
 
-def _of_files(choice: Choice, *, needs_baseline: bool) -> Sample:
-    found = read_foreign(choice.names, choice.task)
+def _of_files(choice: Choice, exhibits: Sequence[str], *, needs_baseline: bool) -> Sample:
+    found = read_foreign(choice.names, choice.task, exhibits)
     metric = choice.metric or _usual_metric(found.runs)
     objective = _objective(replace(choice, metric=metric), None)
     runs = found.runs

@@ -30,6 +30,7 @@ from scheduler.cli.saying import say, say_json_text
 from scheduler.effects.files import publish
 from scheduler.judging._markdown import file_words
 from scheduler.judging.protocol import Judged
+from scheduler.report.documents import documents_of
 from scheduler.report.printable import one_line
 from scheduler.rounds.errors import UsageError
 from scheduler.rounds.paths import HomePaths
@@ -89,7 +90,7 @@ def _written(answers: Sequence[Judged], out: Path) -> list[Path]:
     for folder, answer in _folders(answers, out):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name, text in answer.documents().items():
+            for name, text in documents_of(answer).items():
                 publish(folder / name, text.encode())
                 paths.append(folder / name)
         except OSError as error:

@@ -11,14 +11,14 @@ import difflib
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from scheduler.judging.evidence import Sample
 from scheduler.judging.protocol import Judged
 
 #: files here that are no way of judging; neither are those that start with `_`
-_FOUNDATIONS = frozenset({"alignment", "evidence", "foreign", "foreign_runs", "protocol"})
+_FOUNDATIONS = frozenset({"alignment", "evidence", "foreign", "foreign_runs", "page", "protocol"})
 
 
 @functools.cache
@@ -31,6 +31,12 @@ def way_names() -> tuple[str, ...]:
 def option_names(way: str) -> tuple[str, ...]:
     """The options of `way`, in the order of its file."""
     return tuple(f.name for f in dataclasses.fields(_module(way).Options))
+
+
+def exhibit_names(ways: Iterable[str]) -> tuple[str, ...]:
+    """The files of a run that `ways` look at beside its figures, relative to the run's folder."""
+    known = [way for way in ways if way in way_names()]
+    return tuple(dict.fromkeys(name for way in known for name in getattr(_module(way), "EXHIBITS", ())))
 
 
 def make_options(way: str, options: Mapping[str, Any]) -> Any:

@@ -65,6 +65,8 @@ class JudgedRun:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     #: what it cost, by unit, such as {"usd": 0.31, "gpu_seconds": 912.0}
     cost: Mapping[str, float] | None = None
+    #: what its trainer wrote beside its figures, in the files that the way of judging asks for: rows by file
+    exhibits: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     #: where it was read, for messages
     origin: str = ""
 

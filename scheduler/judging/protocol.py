@@ -6,6 +6,12 @@ def judge(sample: Sample, options: Options) -> Judged: ...
 `Options` checks itself in `__post_init__` and raises ValueError with a line `<option>: <what is wrong>` for
 each problem. `judge` is pure: equal samples and options give equal answers, random numbers included. What a
 sample cannot answer is said in the answer; UnfitRunsError is for a sample that is not one of this kind.
+
+A way that looks at more than figures names the files of a run that it wants, JSON lines relative to the run's
+folder, and finds what they say in `JudgedRun.exhibits`:
+```python
+EXHIBITS = ("prompts.jsonl", "emergence/steps.jsonl")
+```
 """
 
 from __future__ import annotations
@@ -17,6 +23,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from scheduler.judging.page import Page
 
 #: shown with every answer of a round
 SIDE_LABEL = "A side label: it never decides a verdict."
@@ -58,6 +66,10 @@ class Judged(abc.ABC):
     def documents(self) -> Mapping[str, str]:
         """Contents by file name, as its users know them. Names differ between ways of judging."""
         return {f"{self.way}.md": self.markdown(), f"{self.way}.json": as_json_text(self.to_json())}
+
+    def pages(self) -> Mapping[str, Page]:
+        """What a person looks at, by file name without `.html`. Names differ between ways of judging."""
+        return {}
 
     @property
     def exit_code(self) -> int:

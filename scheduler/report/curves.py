@@ -26,7 +26,7 @@ class Curve:
 
     config: str
     seeds: tuple[int, ...]
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     #: mean over seeds, as a reader sees it: percent for "pp"
     mean: tuple[float, ...]
     #: smallest and largest over seeds

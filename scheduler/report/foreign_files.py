@@ -8,13 +8,15 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scheduler.judging.evidence import JudgedRun, UnfitRunsError
 from scheduler.judging.foreign import facts_of_folder, rows_of_csv, rows_of_json, rows_of_jsonl
 from scheduler.judging.foreign_runs import ForeignRuns, runs_of
+from scheduler.report.exhibits import read_exhibits
 from scheduler.rounds.errors import UnknownIdError, UsageError
 
 METRICS_FILE = "metrics.jsonl"
@@ -22,15 +24,16 @@ CONFIG_FILE = "config.json"
 _READERS = {".csv": rows_of_csv, ".jsonl": rows_of_jsonl, ".ndjson": rows_of_jsonl, ".json": rows_of_json}
 
 
-def read_foreign(names: Iterable[str], task: str | None = None) -> ForeignRuns:
+def read_foreign(names: Iterable[str], task: str | None = None, exhibits: Sequence[str] = ()) -> ForeignRuns:
     """The runs in what `names` stand for: files, folders searched for metrics.jsonl, or patterns with `*`.
 
+    Runs that have a folder bring what they wrote into its files `exhibits`.
     Raises UnknownIdError for what does not exist, UsageError for what cannot be read, and UnfitRunsError.
     """
     runs: list[JudgedRun] = []
     notes: list[str] = []
     for path in dict.fromkeys(path for name in names for path in _paths(name)):
-        found = _read(path, task)
+        found = _read(path, task, exhibits)
         runs += found.runs
         notes += (f"{path}: {note}" for note in found.notes)
     if not runs:
@@ -64,7 +67,7 @@ def _by_number(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def _read(path: Path, task: str | None) -> ForeignRuns:
+def _read(path: Path, task: str | None, exhibits: Sequence[str]) -> ForeignRuns:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UsageError(f"{path} must be called {', '.join('*' + suffix for suffix in _READERS)}")
@@ -73,7 +76,11 @@ def _read(path: Path, task: str | None) -> ForeignRuns:
     if path.name == METRICS_FILE:
         folder = path.absolute().parent
         defaults = facts_of_folder((folder.name, folder.parent.name), _config_beside(path))
-    return runs_of(reader(text, str(path)), task=task, defaults=defaults)
+    found = runs_of(reader(text, str(path)), task=task, defaults=defaults)
+    if path.name != METRICS_FILE or not exhibits:
+        return found
+    shown = read_exhibits(path.parent, exhibits)
+    return replace(found, runs=tuple(replace(run, exhibits=shown) for run in found.runs))
 
 
 def _config_beside(path: Path) -> Mapping[str, Any] | None:

@@ -16,6 +16,7 @@ from scheduler.report.funnel import FunnelStep, funnel
 from scheduler.report.gains import Gain, gains
 from scheduler.report.history import AttemptTimes, History
 from scheduler.report.looks import LookRow, look_rows
+from scheduler.report.pictures import LegendEntry
 from scheduler.report.provenance import TaskProvenance, provenance
 from scheduler.report.reading import TaskReading, read_round
 from scheduler.report.side_labels import SideLabel
@@ -42,15 +43,6 @@ class Figure:
     caption: str
     #: of the same, for a phone; None where one fits all
     narrow_svg: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegendEntry:
-    """One line of the learning curves, as its swatch shows it."""
-
-    label: str
-    colour: str
-    dashes: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +169,7 @@ def _curves(number: int, task: TaskReading, rows: Sequence[Gain]) -> Iterator[Fi
 
 
 def _legend(rows: Sequence[Gain]) -> Iterator[LegendEntry]:
-    yield LegendEntry(label="baseline", colour="baseline", dashes="")
+    yield LegendEntry(label="baseline", colour="baseline", dashes="", width=3)
     for place, row in enumerate(rows[:NAMED_AT_MOST]):
         yield LegendEntry(label=row.config, colour=f"series-{place + 1}", dashes=pictures.DASHES[place])
     if len(rows) > NAMED_AT_MOST:

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,6 +79,41 @@ def curves_picture(panel: Panel, *, name: str, title: str) -> str:
     words = f"{panel.title}: {panel.metric}"
     axes.text(0, 1.05, words, transform=axes.transAxes, color=_INK, fontsize=_WORDS)
     _few_ticks(axes)
+    return _finished(figure, name=name, title=title)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegendEntry:
+    """One line of a picture, as its swatch shows it."""
+
+    label: str
+    colour: str
+    dashes: str
+    #: pixels
+    width: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineStyle:
+    """How one line of a picture is drawn."""
+
+    #: the name of a colour of the page
+    colour: str
+    dashes: str = ""
+    width: float = 1.8
+
+
+def lines_picture(
+    lines: Sequence[tuple[LineStyle, Curve]], *, x_label: str, words: str, name: str, title: str
+) -> str:
+    """Lines in the order given, the last one on top, each with its band; `words` stand above them."""
+    figure, axes = _canvas(NARROW, 220, left=48, bottom=34, top=24, right=10)
+    for style, curve in lines:
+        _draw(axes, curve, STAND_INS[style.colour], style.dashes, width=style.width)
+    axes.margins(x=0.03)
+    axes.set_xlabel(x_label, fontsize=_WORDS)
+    axes.text(0, 1.05, words, transform=axes.transAxes, color=_INK, fontsize=_WORDS)
+    _few_ticks(axes, is_whole=all(float(x).is_integer() for _, curve in lines for x in curve.steps))
     return _finished(figure, name=name, title=title)
 
 
@@ -184,10 +220,10 @@ def _marker(curve: Curve) -> str:
     return "o" if len(curve.steps) <= 6 else ""
 
 
-def _few_ticks(axes: Axes) -> None:
+def _few_ticks(axes: Axes, *, is_whole: bool = True) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=is_whole))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
 

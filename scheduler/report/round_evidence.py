@@ -6,7 +6,7 @@ selected is no evidence here either. Otherwise it is the last stage that both si
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from scheduler.judging.evidence import (
 )
 from scheduler.judging.foreign import rows_of_jsonl
 from scheduler.judging.foreign_runs import runs_of
+from scheduler.report.exhibits import read_exhibits
 from scheduler.report.runs import failed_runs, runs_at
 from scheduler.report.scores import right_and_all
 from scheduler.rounds.paths import RoundPaths
@@ -40,26 +41,34 @@ def task_sample(
     *,
     stage: str | None = None,
     objective: Objective | None = None,
+    exhibits: Sequence[str] = (),
 ) -> Sample:
-    """The evidence of one task. Raises UnfitRunsError where there is none yet."""
+    """The evidence of one task, with what its runs wrote into the files `exhibits`.
+
+    Raises UnfitRunsError where there is none yet.
+    """
     source = f"{round_state.round.id}/{task.task.name}"
     chosen = stage if stage is not None else _stage(task)
     if chosen is None:
-        raise UnfitRunsError(f"{source}: no stage has runs of both the baseline and a variant")
+        sides = "both the baseline and a variant" if task.task.variants else "the baseline"
+        raise UnfitRunsError(f"{source}: no stage has runs of {sides}")
     aim = objective if objective is not None else task.task.objective
     kept = [run for run in _runs(task, chosen) if not _has_confirmed(task, run) or _decides(task, run)]
-    runs = with_best((_judged(task, run, paths) for run in kept), aim.metric, aim.direction)
+    runs = with_best((_judged(task, run, paths, exhibits) for run in kept), aim.metric, aim.direction)
     made = sample_of(runs, source=source, objective=aim, baseline=BASELINE, stage=chosen)
     return replace(made, notes=(*made.notes, *_notes(task, chosen, kept)))
 
 
 def _stage(task: TaskState) -> str | None:
-    """The stage of the confirm set, or the last one with runs of both sides."""
+    """The stage of the confirm set, or the last one with runs of both sides.
+
+    A task without variants has one side.
+    """
     is_confirmed = task.confirm_set is not None and bool(task.confirm_set.candidates)
     for stage in reversed(task.task.stages):
         runs = [run for run in _runs(task, stage.name) if not is_confirmed or _decides(task, run)]
         configs = {run.config for run in runs}
-        if BASELINE in configs and len(configs) > 1:
+        if BASELINE in configs and (len(configs) > 1 or not task.task.variants):
             return stage.name
     return None
 
@@ -82,7 +91,7 @@ def _decides(task: TaskState, run: RunFinished) -> bool:
     return _has_confirmed(task, run) and run.slot > 0 and run.config in (BASELINE, *frozen.candidates)
 
 
-def _judged(task: TaskState, run: RunFinished, paths: RoundPaths) -> JudgedRun:
+def _judged(task: TaskState, run: RunFinished, paths: RoundPaths, exhibits: Sequence[str]) -> JudgedRun:
     objective = task.task.objective
     known: dict[str, Any] = {
         **run.extra,
@@ -111,6 +120,7 @@ def _judged(task: TaskState, run: RunFinished, paths: RoundPaths) -> JudgedRun:
         parameters=task.task.variant(run.config).config,
         # what came from the cache was paid for before; what shared its device took longer than it should
         cost=finite_metrics(spent) if run.cached_from is None and run.contaminated is None else {},
+        exhibits=read_exhibits(paths.run(run.run_dir).root, exhibits),
         origin=f"runs/{run.run_dir}",
     )
 

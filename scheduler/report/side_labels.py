@@ -14,10 +14,11 @@ from pathlib import Path
 from policies.evidence import UnmatchedError
 from scheduler.decide.state import RoundState
 from scheduler.effects.files import publish
-from scheduler.judging import judged
+from scheduler.judging import exhibit_names, judged
 from scheduler.judging._markdown import cell, table
 from scheduler.judging.evidence import Sample, UnfitRunsError
 from scheduler.judging.protocol import Judged
+from scheduler.report.documents import documents_of
 from scheduler.report.printable import one_line
 from scheduler.report.round_evidence import task_sample
 from scheduler.rounds.paths import RoundPaths
@@ -46,7 +47,9 @@ def side_labels(round_state: RoundState, paths: RoundPaths) -> tuple[SideLabel, 
     return tuple(
         label
         for task in round_state.tasks.values()
-        for label in _of_task(task.task.name, asked, _sample(round_state, task.task.name, paths))
+        for label in _of_task(
+            task.task.name, asked, _sample(round_state, task.task.name, paths, exhibit_names(asked))
+        )
     )
 
 
@@ -56,7 +59,7 @@ def publish_documents(labels: Sequence[SideLabel], paths: RoundPaths) -> None:
         Path(label.task) / name: text
         for label in labels
         if label.answer is not None
-        for name, text in label.answer.documents().items()
+        for name, text in documents_of(label.answer).items()
     }
     for name, text in contents.items():
         path = paths.judged / name
@@ -93,7 +96,7 @@ def markdown_section(labels: Sequence[SideLabel]) -> str:
             continue
         rows = [(each.config, each.word, each.line) for each in label.answer.labels()]
         lines += table(("config", "label", "figures"), rows)
-        names = label.answer.documents()
+        names = documents_of(label.answer)
         lines += [", ".join(f"[{cell(name)}](judged/{label.task}/{name})" for name in names), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -112,9 +115,9 @@ def _of_task(
             yield SideLabel(task=task, way=way, answer=None, reason=str(error))
 
 
-def _sample(round_state: RoundState, task: str, paths: RoundPaths) -> Sample | str:
+def _sample(round_state: RoundState, task: str, paths: RoundPaths, exhibits: Sequence[str]) -> Sample | str:
     """The evidence, or why there is none."""
     try:
-        return task_sample(round_state, round_state.tasks[task], paths)
+        return task_sample(round_state, round_state.tasks[task], paths, exhibits=exhibits)
     except (UnfitRunsError, UnmatchedError) as error:
         return str(error)

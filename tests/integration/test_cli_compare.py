@@ -172,3 +172,22 @@ def test_a_folder_that_cannot_be_made_is_said(ask: Ask, home: Home, tmp_path: Pa
     status, _, err = ask("compare", "night", "--as", "band", "--out", tmp_path / "docs")
     assert status == 2
     assert "docs cannot be written" in err
+
+
+def test_report_makes_every_document_of_a_round_and_names_its_file(
+    ask: Ask, home: Home, tmp_path: Path
+) -> None:
+    record(home, judge={"variance_first": {}})
+    status, out, err = ask("report", "night")
+    folder = home.paths.round("night").root
+    named = [str(Path(line).relative_to(folder)) for line in out.splitlines()]
+    assert (status, err) == (0, "")
+    assert named[:3] == ["report.html", "summary.txt", "summary.md"]
+    assert "judged/sums/variance_first.json" in named
+    made = {name: (folder / name).read_bytes() for name in named}
+    for name in named:
+        (folder / name).unlink()
+
+    assert ask("report", "night", "--out", tmp_path / "gallery")[0] == 0
+    assert {name: (tmp_path / "gallery" / name).read_bytes() for name in named} == made
+    assert ask("report", "nowhere")[0] == 3
