@@ -26,6 +26,9 @@ from scheduler.rounds.errors import AlreadyRunningError
 
 #: how long a loser tries again, since a reader holds the lock for an instant
 _PATIENCE_SECONDS = 0.1
+#: And how long where the holder is dead: a child it was just making holds the lock until it runs its own
+#: program, on a busy machine a good while later.
+_BEREFT_SECONDS = 5.0
 #: how long a new holder may take to say who it is
 _SPEECHLESS_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
@@ -46,10 +49,13 @@ class HomeLock:
 
     @classmethod
     def acquire(cls, path: Path) -> HomeLock:
-        """The lock. When another has it, raises AlreadyRunningError within a second, naming the holder."""
+        """The lock. When another has it, raises AlreadyRunningError within a second, naming the holder.
+
+        Where that one is dead, and only a child of its keeps the lock, within six.
+        """
         fd = os.open(path, os.O_RDWR | os.O_CREAT | _OPEN_FLAGS, 0o640)
         with _closed_on_error(fd):
-            if not _locked_in_time(fd):
+            if not (_locked_in_time(fd) or _taken_over(fd)):
                 raise AlreadyRunningError(
                     f"another daemon owns this home: {_described(_patient_read(fd) or _kernel_holder(fd))}. "
                     f"Talk to it with schedctl, stop it, or choose another --home. (Lock: {path})"
@@ -123,8 +129,8 @@ def _closed_on_error(fd: int) -> Iterator[None]:
         raise
 
 
-def _locked_in_time(fd: int) -> bool:
-    give_up = time.monotonic() + _PATIENCE_SECONDS
+def _locked_in_time(fd: int, seconds: float = _PATIENCE_SECONDS) -> bool:
+    give_up = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,6 +139,30 @@ def _locked_in_time(fd: int) -> bool:
             if time.monotonic() >= give_up:
                 return False
         time.sleep(_PAUSE_SECONDS)
+
+
+def _taken_over(fd: int) -> bool:
+    """Wait for the lock as long as the one that the file names is dead, and no other has taken its place."""
+    give_up = time.monotonic() + _BEREFT_SECONDS
+    while _holder_is_dead(fd) and time.monotonic() < give_up:
+        if _locked_in_time(fd):
+            return True
+    return False
+
+
+def _holder_is_dead(fd: int) -> bool:
+    """Whether the file names a process of this machine that is no more."""
+    said = _read_holder(fd)
+    pid = said.get("pid")
+    if not isinstance(pid, int) or pid <= 0 or said.get("host") != os.uname().nodename:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # it is another user's, and alive
+    return False
 
 
 def _write_holder(fd: int) -> None:

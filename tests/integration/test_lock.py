@@ -105,6 +105,36 @@ def test_the_lock_ends_with_its_process_even_when_a_child_of_it_lives(tmp_path: 
     child.communicate()
 
 
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="while it makes a child, on a busy machine",
+    outcome="the next daemon waits until the child runs its own program",
+)
+def test_a_child_that_a_dead_holder_was_making_does_not_keep_the_next_one_out(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.lock"
+    # the child has been forked, and does not get to its own program before somebody says so
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from scheduler.effects.lock import HomeLock\n"
+        "lock = HomeLock.acquire(Path(sys.argv[1]))\n"
+        "if os.fork() == 0:\n"
+        "    sys.stdin.readline(); os.execv('/bin/true', ['true'])\n"
+        "print('forked', flush=True); signal.pause()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert heard(child) == "forked\n"
+    child.kill()
+    child.wait()
+    assert holder(path) is not None
+    timer = threading.Timer(0.5, say, (child, "go\n"))
+    timer.start()
+    HomeLock.acquire(path).release()
+    timer.join()
+    child.communicate()
+
+
 def test_the_holder_says_who_it_is(tmp_path: Path) -> None:
     path = tmp_path / "daemon.lock"
     assert holder(path) is None
