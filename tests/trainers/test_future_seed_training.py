@@ -10,13 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from trainers._lr_schedule import learning_rate_factor, shared_steps, stable_steps  # noqa: E402
 from trainers.contract import BadArgumentsError, Context, DataError  # noqa: E402
 from trainers.future_seed import Config, full_step, prepare, train  # noqa: E402
 from trainers.future_seed.batches import TrainingBatches  # noqa: E402
 from trainers.future_seed.initial import initialise  # noqa: E402
 from trainers.future_seed.measure import clustered_standard_error  # noqa: E402
 from trainers.future_seed.optimizer import Optimizer  # noqa: E402
-from trainers.future_seed.schedule import learning_rate_factor, shared_steps, stable_steps  # noqa: E402
 from trainers.future_seed.training import Run, evaluation_points, make_model, reproducibly  # noqa: E402
 
 

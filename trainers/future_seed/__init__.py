@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainers._lr_schedule import shared_steps
 from trainers.contract import Context, Evaluation
 from trainers.future_seed.config import N_EVAL, Config, fingerprint
-from trainers.future_seed.schedule import shared_steps
 
 if TYPE_CHECKING:
     from trainers.future_seed.resumption import TrainingState

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainers._fixed_points import evaluation_points
+from trainers._lr_schedule import learning_rate_factor
 from trainers._reproducible import reproducibly
 from trainers._torch_state import on_the_cpu
 from trainers.contract import BadArgumentsError, Context, Evaluation
@@ -21,7 +22,6 @@ from trainers.future_seed.measure import ceilings, masked_loss, measure
 from trainers.future_seed.model import ModelShape, Rwkv7
 from trainers.future_seed.optimizer import Optimizer
 from trainers.future_seed.resumption import TrainingState
-from trainers.future_seed.schedule import learning_rate_factor
 from trainers.future_seed.seeding import FutureSeed
 from trainers.future_seed.tasks import Examples, Task, count_clusters, evaluation_set, make_task
 

@@ -6,14 +6,29 @@ Importable without torch, so that how far a run can be continued is known before
 from __future__ import annotations
 
 import math
-
-from trainers.future_seed.config import Config
+from typing import Literal, Protocol
 
 #: what is left of the learning rate at the end of a schedule that falls
 FLOOR = 0.1
 
 
-def learning_rate_factor(config: Config, step: int, max_steps: int) -> float:
+class Schedule(Protocol):
+    """What a trainer's Config says of its learning rate."""
+
+    @property
+    def warmup(self) -> int:
+        """Steps of linear warm-up."""
+
+    @property
+    def lr_schedule(self) -> Literal["cosine", "constant", "wsd"]:
+        """What follows them."""
+
+    @property
+    def decay_share(self) -> float:
+        """wsd: share of the steps, at the end, over which the learning rate falls."""
+
+
+def learning_rate_factor(config: Schedule, step: int, max_steps: int) -> float:
     """The share of the peak learning rate at `step`, counted from 1."""
     if step <= config.warmup:
         return step / config.warmup
@@ -30,12 +45,12 @@ def learning_rate_factor(config: Config, step: int, max_steps: int) -> float:
             return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def stable_steps(config: Config, max_steps: int) -> int:
+def stable_steps(config: Schedule, max_steps: int) -> int:
     """wsd: the last step before the learning rate falls. Never less for a larger budget."""
     return max_steps - max(1, round(config.decay_share * max_steps))
 
 
-def shared_steps(config: Config, max_steps: int, longer: int) -> int:
+def shared_steps(config: Schedule, max_steps: int, longer: int) -> int:
     """Steps, from the first on, that runs to `max_steps` and to `longer` take alike, bit for bit.
 
     0 for a cosine, which depends on the budget from the end of the warm-up on.
