@@ -19,7 +19,7 @@ from torch.nn import functional
 from trainers.contract import Context
 from trainers.future_seed import Config, model, training
 from trainers.future_seed.batches import Batch, as_batch
-from trainers.future_seed.measure import masked_loss
+from trainers.future_seed.exercise import Puzzles
 from trainers.future_seed.training import Run
 
 #: examples that the loop by hand evaluates, one by one
@@ -66,7 +66,7 @@ def by_hand(run: Run) -> Way:
 
     def logits(batch: Batch) -> Tensor:
         with one_step_at_a_time(), precision(run):
-            return run.prepared.layout.logits(run.model, batch)
+            return puzzles(run).layout.logits(run.model, batch)
 
     def loss(batch: Batch) -> Tensor:
         batch = on(batch, run.device)
@@ -83,7 +83,7 @@ def by_hand(run: Run) -> Way:
     @torch.no_grad()
     def evaluate() -> int:
         right = 0
-        for batch in list(as_batch(run.prepared.examples).split(1))[:BY_HAND_EXAMPLES]:
+        for batch in list(as_batch(puzzles(run).examples).split(1))[:BY_HAND_EXAMPLES]:
             batch = on(batch, run.device)
             guess = logits(batch)[batch.masked].argmax(dim=-1)
             right += int((guess == batch.tokens[batch.masked]).sum())
@@ -131,13 +131,18 @@ def the_trainer(run: Run) -> Way:
 
 
 def trainers_loss(run: Run, batch: Batch) -> Tensor:
-    batch = batch.to(run.device)
-    return masked_loss(run.logits(batch), batch).mean()
+    return run.loss(batch)
 
 
 def evaluated(run: Run) -> int:
-    training.measure(run.logits, run.prepared.examples, run.device)
-    return len(run.prepared.examples.tokens)
+    with run.precision():
+        run.exercise.measure(run.model, run.device, run_dir=None, step=0)
+    return len(puzzles(run).examples.tokens)
+
+
+def puzzles(run: Run) -> Puzzles:
+    assert isinstance(run.exercise, Puzzles)
+    return run.exercise
 
 
 def on(batch: Batch, device: torch.device) -> Batch:

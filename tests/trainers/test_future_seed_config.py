@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from trainers.contract import protocol_fields
 from trainers.future_seed import Config, cost, fingerprint
+from trainers.future_seed.text.arguments import TextArguments
 
 IMPORTS_WITHOUT_TORCH = """
 import sys
@@ -81,7 +82,7 @@ def test_data_evaluation_and_layout_belong_to_the_protocol_and_the_gate_does_not
     fields = protocol_fields(Config)
     assert fields == {
         "task", "layout", "side", "masked", "mask", "length", "symbols", "n_eval", "precision"
-    }  # fmt: skip
+    } | {*TextArguments.model_fields} - {"embedding_dim", "temperature"}  # fmt: skip
     assert not fields & {"gate", "layer_start", "alpha_init", "lr", "d_model"}
 
 

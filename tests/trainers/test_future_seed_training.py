@@ -102,7 +102,7 @@ def test_evaluations_come_at_the_fixed_points_with_a_score_per_example(tmp_path)
 
 def test_the_evaluation_set_has_1024_examples_unless_someone_says_otherwise(tmp_path):
     def size(config, n_eval):
-        return len(prepare(config, context(tmp_path, n_eval=n_eval)).examples.tokens)
+        return len(prepare(config, context(tmp_path, n_eval=n_eval)).exercise.examples.tokens)
 
     assert size(Config(), None) == 1024
     assert size(Config(n_eval=100), None) == 100
@@ -110,8 +110,8 @@ def test_the_evaluation_set_has_1024_examples_unless_someone_says_otherwise(tmp_
 
 
 def test_the_evaluation_set_does_not_depend_on_the_seed_or_the_variant(tmp_path):
-    first = prepare(Config(), context(tmp_path, seed=0)).examples
-    second = prepare(Config(gate="scalar"), context(tmp_path, seed=1)).examples
+    first = prepare(Config(), context(tmp_path, seed=0)).exercise.examples
+    second = prepare(Config(gate="scalar"), context(tmp_path, seed=1)).exercise.examples
     assert (first.tokens == second.tokens).all()
     assert (first.masked == second.masked).all()
 
@@ -307,14 +307,14 @@ def test_the_standard_error_counts_clusters_not_examples():
 
 
 def test_the_ceilings_are_reported_where_they_apply(tmp_path):
-    ceilings = prepare(Config(), context(tmp_path)).ceilings
+    ceilings = prepare(Config(), context(tmp_path)).exercise.ceilings
     assert ceilings == {
         "ceiling_left": pytest.approx(0.6837, abs=1e-4),
         "ceiling_all": pytest.approx(0.98535, abs=1e-4),
     }
-    assert prepare(Config(), context(tmp_path)).ceilings == ceilings
-    assert not prepare(Config(layout="prompt"), context(tmp_path)).ceilings
-    assert not prepare(Config(side=9, masked=28), context(tmp_path)).ceilings
+    assert prepare(Config(), context(tmp_path)).exercise.ceilings == ceilings
+    assert not prepare(Config(layout="prompt"), context(tmp_path)).exercise.ceilings
+    assert not prepare(Config(side=9, masked=28), context(tmp_path)).exercise.ceilings
 
 
 def test_only_future_seed_learns_what_stands_to_the_right(tmp_path):
@@ -355,7 +355,7 @@ def test_on_cuda_the_model_reads_what_the_optimizer_writes(tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_cuda_a_batch_arrives_as_it_left(tmp_path):
     here = context(tmp_path)
-    batches = list(islice(TrainingBatches(prepare(Config(), here).task, seed=0, bsz=64), 200))
+    batches = list(islice(TrainingBatches(prepare(Config(), here).exercise.task, seed=0, bsz=64), 200))
     arrived = [batch.to(torch.device("cuda:0")) for batch in batches]
     for batch, other in zip(batches, arrived, strict=True):
         assert torch.equal(batch.tokens, other.tokens.cpu())
@@ -377,7 +377,7 @@ def test_on_cuda_the_same_seed_gives_the_same_bits_in_the_wy_form(tmp_path):
 
 
 def evaluation_batches(run, here):
-    return islice(TrainingBatches(run.prepared.task, seed=here.seed, bsz=here.bsz), 3)
+    return islice(TrainingBatches(run.exercise.task, seed=here.seed, bsz=here.bsz), 3)
 
 
 def test_the_process_environment_is_left_alone_on_the_cpu(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """Does seeding each layer with what the layer below has read let a causal RNN use what stands to its right?
 
-Future-Seed on RWKV-7, trained from scratch on generated tasks. Importing this package imports neither torch
-nor numpy; preparing and training do.
+Future-Seed on RWKV-7, trained from scratch on generated tasks, or on text from published weights. Importing
+this package imports neither torch nor numpy; preparing and training do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from trainers._lr_schedule import shared_steps
 from trainers.contract import Context, Evaluation
 from trainers.future_seed.config import N_EVAL, Config, fingerprint
+from trainers.future_seed.text.arguments import TEXT_TASKS
 
 if TYPE_CHECKING:
     from trainers.future_seed.resumption import TrainingState
@@ -40,8 +41,14 @@ DISTRIBUTIONS = ("torch", "numpy", "flash-linear-attention")
 MOST_COUNTED = 100_000
 
 
-def examples(config: Config, n_eval: int | None) -> tuple[int, int | None]:
-    """Examples in the evaluation set, and how many different solutions they are made from."""
+def examples(config: Config, n_eval: int | None) -> tuple[int, int | None] | None:
+    """Examples in the evaluation set, and how many different solutions they are made from.
+
+    Of a text task that asks for no number this is not known before the text is read.
+    """
+    if config.task in TEXT_TASKS:
+        asked = n_eval or config.n_eval
+        return None if asked is None else (asked, None)
     count = n_eval or config.n_eval or N_EVAL
     if count > MOST_COUNTED:
         return count, None
@@ -96,8 +103,9 @@ def cost(config: Config) -> float:
     """Relative cost of a step: multiplications per example, with a surcharge for the seeds' gradients."""
     channels, rank = config.d_model, config.lora_rank or config.default_lora_rank
     per_position = 12 * channels**2 + 8 * channels * rank + 4 * channels * config.head_size
-    passes = 1 if config.layout == "infill" else 2
-    seeded = 0.0 if config.gate == "none" else 0.02 * (config.n_layer - max(1, config.layer_start))
+    passes = 2 if config.layout == "prompt" and config.task not in TEXT_TASKS else 1
+    # With weights n_layer is not known here, and neither is needed: configs of a task share them.
+    seeded = 0.0 if config.gate == "none" else 0.02 * max(0, config.n_layer - max(1, config.layer_start))
     if config.detach:
         seeded /= 2
     return float(config.n_layer * per_position * config.n_token * passes) * (1 + seeded)

@@ -48,9 +48,9 @@ def shape_of(tensors: dict[str, Tensor]) -> ModelShape:
 
 
 def load_into(model: Rwkv7, tensors: dict[str, Tensor]) -> None:
-    """Give `model` the weights of a checkpoint. Future-Seed's parameters, which no file holds, stay."""
+    """Give `model` the weights of a checkpoint. What no file holds, the gates and the embedding, stays."""
     result = model.load_state_dict(tensors, strict=False)
-    missing = [name for name in result.missing_keys if not name.startswith("future_seed.")]
+    missing = [name for name in result.missing_keys if not name.startswith(("future_seed.", "embedding."))]
     if missing or result.unexpected_keys:
         raise DataError(
             f"the checkpoint does not fit the model: missing {missing or 'nothing'}, "

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from trainers.contract import Fingerprint, TrainerConfig, protocol_field
+from trainers.contract import Fingerprint, protocol_field
+from trainers.future_seed.text.arguments import READS, TextArguments, TextTaskName
+from trainers.future_seed.text.items import BUILDER_VERSION
+from trainers.future_seed.text.sources import digest_of, file_digest
+from trainers.future_seed.text.tokens import tokenizer_digest
 
 #: of the generators in `tasks/`: raise it with every change that alters an example
 GENERATOR_VERSION = 1
@@ -16,11 +21,11 @@ GENERATOR_VERSION = 1
 #: examples in the frozen evaluation set where neither the stage nor the task says otherwise
 N_EVAL = 1024
 
-TaskName = Literal[
+GeneratedTaskName = Literal[
     "sudoku", "rightcopy", "constr", "kvsort", "permfill", "retrieval", "nameindex", "middlematch"
 ]
 
-#: the arguments that shape a task's examples; all others of the group must keep their default
+#: the arguments that shape a generated task's examples; all others of the group must keep their default
 _SHAPES: dict[str, frozenset[str]] = {
     "sudoku": frozenset({"side", "masked", "mask"}),
     "rightcopy": frozenset({"length", "symbols"}),
@@ -33,17 +38,22 @@ _SHAPES: dict[str, frozenset[str]] = {
 }
 
 
-class Config(TrainerConfig):
-    """RWKV-7 with Future-Seed on a generated task. The defaults are the reference run."""
+#: what `weights` brings along
+_OF_THE_WEIGHTS = ("d_model", "n_layer", "head_size", "lora_rank")
+
+
+class Config(TextArguments):
+    """RWKV-7 with Future-Seed on a generated task or on text. The defaults are the reference run."""
 
     # The data and the evaluation: part of the protocol.
-    task: TaskName = protocol_field(
+    task: GeneratedTaskName | TextTaskName = protocol_field(
         "sudoku", description="what the examples are; each is described in the trainer's page"
     )
     layout: Literal["infill", "prompt"] = protocol_field(
         "infill",
         description="infill: masked cells are filled in place, Future-Seed sees the whole sequence; "
-        "prompt: Future-Seed acts while the masked sequence is read, then the answer is a causal pass",
+        "prompt: Future-Seed acts while the masked sequence, or a text's prompt, is read, then the answer is "
+        "a causal pass; the only layout of text tasks",
     )
     side: Literal[4, 9] = protocol_field(4, description="sudoku: cells along a side of the grid")
     masked: int = protocol_field(6, ge=1, description="sudoku, permfill: masked cells in an example")
@@ -156,18 +166,27 @@ class Config(TrainerConfig):
                 return self.length + 3
             case "middlematch":
                 return self.length + 4
+            case "retrieval_embedding":
+                return self.prompt_tokens_max + self.question_tokens_max
+            case _:
+                return self.prompt_tokens_max + self.answer_tokens_max
 
     @model_validator(mode="after")
     def _is_possible(self) -> Config:
-        problems = [*self._problems_of_the_task(), *self._problems_of_the_model()]
+        problems = [
+            *self._problems_of_the_text(self.task, self.layout),
+            *self._problems_of_the_task(),
+            *self._problems_of_the_model(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
     def _problems_of_the_task(self) -> list[str]:
+        shapes = _SHAPES.get(self.task, frozenset())
         problems = [
             f"{name} = {getattr(self, name)!r} has no effect on the task {self.task!r}: remove it"
-            for name in sorted(frozenset().union(*_SHAPES.values()) - _SHAPES[self.task])
+            for name in sorted(frozenset().union(*_SHAPES.values()) - shapes)
             if getattr(self, name) != type(self).model_fields[name].default
         ]
         if self.task == "sudoku" and self.masked > self.side**2:
@@ -183,6 +202,23 @@ class Config(TrainerConfig):
         return problems
 
     def _problems_of_the_model(self) -> list[str]:
+        problems = self._problems_of_the_shape()
+        if not all(0 <= beta < 1 for beta in self.betas):
+            problems.append(f"betas = {list(self.betas)} must both lie in 0 <= beta < 1")
+        if self.lr_schedule != "wsd" and self.decay_share != type(self).model_fields["decay_share"].default:
+            problems.append(
+                f"decay_share = {self.decay_share} has no effect on "
+                f"lr_schedule = {self.lr_schedule!r}: remove it"
+            )
+        return problems
+
+    def _problems_of_the_shape(self) -> list[str]:
+        if self.weights is not None:
+            return [
+                f"{name} = {getattr(self, name)!r} is what the weights bring along: remove it"
+                for name in _OF_THE_WEIGHTS
+                if getattr(self, name) != type(self).model_fields[name].default
+            ]
         problems = []
         if self.d_model % self.head_size:
             problems.append(f"head_size = {self.head_size} does not divide d_model = {self.d_model}")
@@ -193,21 +229,17 @@ class Config(TrainerConfig):
             )
         if self.gate != "none" and self.n_layer == 1:
             problems.append("n_layer = 1 leaves no layer to seed: at least 2, or gate = 'none'")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            problems.append(f"betas = {list(self.betas)} must both lie in 0 <= beta < 1")
-        if self.lr_schedule != "wsd" and self.decay_share != type(self).model_fields["decay_share"].default:
-            problems.append(
-                f"decay_share = {self.decay_share} has no effect on "
-                f"lr_schedule = {self.lr_schedule!r}: remove it"
-            )
         return problems
 
 
 def fingerprint(config: Config) -> Fingerprint:
-    """Names the generated train and evaluation sets, without generating them.
+    """Names the train and evaluation sets, generated or read, and the weights, without making them.
 
-    The number of examples that a stage asks for is part of the stage, and so not of this.
+    The number of examples that a stage asks for is part of the stage, and so not of this. Of a data set that
+    is no file, and of files that are not there yet, not all is known.
     """
+    if config.task in READS:
+        return _fingerprint_of_text(config)
     shape = {name: getattr(config, name) for name in sorted(_SHAPES[config.task])}
     definition = {"generator": GENERATOR_VERSION, "task": config.task, "layout": config.layout, **shape}
     parts = {
@@ -215,6 +247,18 @@ def fingerprint(config: Config) -> Fingerprint:
         "eval set": _digest({"set": "eval", "n_eval": config.n_eval, **definition}),
     }
     return Fingerprint(digest=_digest(parts), parts=parts)
+
+
+def _fingerprint_of_text(config: Config) -> Fingerprint:
+    arguments = {name: getattr(config, name) for name in sorted(READS[config.task]) if name != "weights"}
+    definition = {"builder": BUILDER_VERSION, "task": config.task, "n_eval": config.n_eval, **arguments}
+    told = {"examples": (_digest(definition), True), "tokenizer": tokenizer_digest(config.tokenizer)}
+    told |= {source: digest_of(source) for source in (config.data, config.eval_data) if source is not None}
+    if config.weights is not None:
+        told[config.weights] = file_digest(Path(config.weights))
+    parts = {name: digest for name, (digest, _) in told.items()}
+    is_complete = all(is_known for _, is_known in told.values())
+    return Fingerprint(digest=_digest(parts), is_complete=is_complete, parts=parts)
 
 
 def _digest(value: dict[str, object]) -> str:

@@ -1,9 +1,9 @@
-"""How good is the model on the frozen evaluation set?"""
+"""How good is the model on a frozen evaluation set, and how sure is that?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +25,32 @@ BATCH_POSITIONS = 8192
 class Measurement:
     """The scores of one evaluation."""
 
-    #: nat per masked cell
+    #: nat per masked cell, or answered token
     loss: float
-    #: float32 [example]: the share of its masked cells that are right
+    #: float32 [example]: the share of those that are right
     scores: np.ndarray
-    #: share of examples in which every masked cell is right
-    exact_solve: float
-    #: standard error of the mean score, clustered by solution
-    acc_se: float
+    #: int64 [example], equal for examples whose scores are correlated
+    clusters: np.ndarray
+    #: what else the task tells, by name; `chance` is the score of a guess
+    extra: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def acc(self) -> float:
         return float(self.scores.mean(dtype=np.float64))
+
+    @property
+    def exact_solve(self) -> float:
+        """Share of examples in which everything is right."""
+        return float((self.scores == 1).mean())
+
+    @property
+    def acc_se(self) -> float:
+        """Standard error of the mean score, clustered."""
+        return clustered_standard_error(self.scores, self.clusters)
+
+    @property
+    def n_clusters(self) -> int:
+        return len(np.unique(self.clusters))
 
 
 @torch.no_grad()
@@ -47,24 +61,19 @@ def measure(logits_of: Callable[[Batch], Tensor], examples: Examples, device: to
     for batch in as_batch(examples).split(size):
         batch = batch.to(device)
         logits = logits_of(batch)
-        losses.append(masked_loss(logits, batch))
+        losses.append(masked_loss(logits, batch.tokens, batch.masked))
         right = (logits.argmax(dim=-1) == batch.tokens) & batch.masked
         scores.append((right.sum(dim=1) / batch.masked.sum(dim=1)).float())
     # Read once, at the end: on a CUDA device each reading waits for all that was asked of it.
     all_losses, all_scores = torch.cat(losses).cpu(), torch.cat(scores).cpu().numpy()
-    return Measurement(
-        loss=float(all_losses.double().mean()),
-        scores=all_scores,
-        exact_solve=float((all_scores == 1).mean()),
-        acc_se=clustered_standard_error(all_scores, examples.clusters),
-    )
+    return Measurement(loss=float(all_losses.double().mean()), scores=all_scores, clusters=examples.clusters)
 
 
-def masked_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """[example]: mean cross-entropy over the masked cells, nat."""
-    loss = functional.cross_entropy(logits.flatten(0, 1).float(), batch.tokens.flatten(), reduction="none")
-    loss = loss.view(batch.tokens.shape) * batch.masked
-    return loss.sum(dim=1) / batch.masked.sum(dim=1)
+def masked_loss(logits: Tensor, tokens: Tensor, masked: Tensor) -> Tensor:
+    """[example]: mean cross-entropy of `tokens` [example, position] where `masked` is True, nat."""
+    loss = functional.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten(), reduction="none")
+    loss = loss.view(tokens.shape) * masked
+    return loss.sum(dim=1) / masked.sum(dim=1)
 
 
 def clustered_standard_error(scores: np.ndarray, clusters: np.ndarray) -> float:

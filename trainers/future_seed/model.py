@@ -60,6 +60,8 @@ class Rwkv7(nn.Module):
         self.ln_out = nn.LayerNorm(shape.d_model)
         self.head = nn.Linear(shape.d_model, shape.n_vocab, bias=False)
         self.future_seed = future_seed
+        #: onto embeddings; only where texts are found, not written
+        self.embedding: nn.Linear | None = None
         self.kernel: Kernel = "wy"
 
     def forward(
@@ -69,6 +71,17 @@ class Rwkv7(nn.Module):
 
         Layers are seeded only in a pass that starts without states: a pass that continues is causal.
         """
+        x, terminal = self.read(tokens, states)
+        return self.head(x), terminal
+
+    def read(
+        self, tokens: Tensor, states: list[LayerState] | None = None, real: Tensor | None = None
+    ) -> tuple[Tensor, list[LayerState]]:
+        """As `forward`, but what `head` makes the logits of: [batch, time, channel].
+
+        `real` [batch, time] is False at positions before the beginning of a shorter sequence. They leave no
+        trace: the rest is read as if it stood alone.
+        """
         x = self.blocks[0].ln0(self.emb(tokens))
         v_first: Tensor | None = None
         terminal: list[LayerState] = []
@@ -77,9 +90,9 @@ class Rwkv7(nn.Module):
             wkv = None if before is None else before.wkv
             if states is None and self.future_seed is not None and terminal:
                 wkv = self.future_seed(layer, terminal[-1].wkv, x[:, -1])
-            x, v_first, after = block(x, v_first, before, wkv, self.kernel)
+            x, v_first, after = block(x, v_first, before, wkv, self.kernel, real)
             terminal.append(after)
-        return self.head(self.ln_out(x)), terminal
+        return self.ln_out(x), terminal
 
 
 class Block(nn.Module):
@@ -101,12 +114,13 @@ class Block(nn.Module):
         before: LayerState | None,
         wkv: Tensor | None,
         kernel: Kernel,
+        real: Tensor | None,
     ) -> tuple[Tensor, Tensor, LayerState]:
-        normed = self.ln1(x)
+        normed = _zero_unless(real, self.ln1(x))
         shifts = (None, None) if before is None else (before.att_shift, before.ffn_shift)
-        y, v_first, wkv = self.att(normed, v_first, shifts[0], wkv, kernel)
+        y, v_first, wkv = self.att(normed, v_first, shifts[0], wkv, kernel, real)
         x = x + y
-        normed_ffn = self.ln2(x)
+        normed_ffn = _zero_unless(real, self.ln2(x))
         x = x + self.ffn(normed_ffn, shifts[1])
         after = LayerState(wkv=wkv, att_shift=normed[:, -1], ffn_shift=normed_ffn[:, -1])
         return x, v_first, after
@@ -143,6 +157,7 @@ class TimeMix(nn.Module):
         shift: Tensor | None,
         wkv: Tensor | None,
         kernel: Kernel,
+        real: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch, steps, channels = x.shape
         difference = _shifted(x, shift) - x
@@ -151,6 +166,8 @@ class TimeMix(nn.Module):
 
         r, k, v = self.receptance(xr), self.key(xk), self.value(xv)
         log_w = -DECAY_LIMIT * torch.sigmoid((self.w0 + torch.tanh(xw @ self.w1) @ self.w2).float())
+        # Where `x` is zero, so are k and v: without decay nothing of a seed is lost there either.
+        log_w = _zero_unless(real, log_w)
         a = torch.sigmoid(self.a0 + (xa @ self.a1) @ self.a2)
         g = torch.sigmoid(xg @ self.g1) @ self.g2
         if v_first is None:
@@ -180,6 +197,11 @@ class ChannelMix(nn.Module):
     def forward(self, x: Tensor, shift: Tensor | None) -> Tensor:
         k = self.key(torch.addcmul(x, _shifted(x, shift) - x, self.x_k))
         return self.value(torch.relu(k).square())
+
+
+def _zero_unless(real: Tensor | None, x: Tensor) -> Tensor:
+    """`x` [batch, time, channel], zero where `real` is False."""
+    return x if real is None else x.masked_fill(~real.unsqueeze(-1), 0.0)
 
 
 def _shifted(x: Tensor, before: Tensor | None) -> Tensor:

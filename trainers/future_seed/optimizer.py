@@ -76,13 +76,19 @@ class Optimizer:
 
 def _kinds(model: Rwkv7, config: Config) -> list[tuple[list[nn.Parameter], float, float]]:
     """Parameters that learn alike, with their peak learning rate and weight decay."""
-    decayed, plain = [], []
+    decayed, plain, frozen = [], [], []
     for name, parameter in model.named_parameters():
-        if not name.startswith("future_seed."):
-            is_matrix = name.endswith(".weight") and parameter.ndim == 2
-            (decayed if is_matrix else plain).append(parameter)
+        if name.startswith("future_seed."):
+            continue
+        if model.embedding is not None and parameter is not model.embedding.weight:
+            frozen.append(parameter)  # only the head learns, and the gates
+        elif name.endswith(".weight") and parameter.ndim == 2:
+            decayed.append(parameter)
+        else:
+            plain.append(parameter)
     gates = [([parameter], peak, 0.0) for parameter, peak in _gates(model, config)]
-    return [(decayed, config.lr, config.weight_decay), (plain, config.lr, 0.0), *gates]
+    model_kinds = [(decayed, config.lr, config.weight_decay), (plain, config.lr, 0.0), (frozen, 0.0, 0.0)]
+    return [*(kind for kind in model_kinds if kind[0]), *gates]
 
 
 def _gates(model: Rwkv7, config: Config) -> list[tuple[nn.Parameter, float]]:

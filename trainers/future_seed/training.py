@@ -1,29 +1,30 @@
-"""How is a model trained on a generated task, and when is it measured?"""
+"""How is a model trained, and when is it measured?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainers._fixed_points import evaluation_points
 from trainers._lr_schedule import learning_rate_factor
 from trainers._reproducible import reproducibly
 from trainers._torch_state import on_the_cpu
-from trainers.contract import BadArgumentsError, Context, Evaluation
-from trainers.future_seed.batches import Batch, TrainingBatches
-from trainers.future_seed.config import N_EVAL, Config
+from trainers.contract import BadArgumentsError, Context, DataError, Evaluation
+from trainers.future_seed.checkpoint import load_into, read_checkpoint, shape_of
+from trainers.future_seed.config import Config
+from trainers.future_seed.exercise import Exercise, exercise_of
 from trainers.future_seed.initial import initialise
 from trainers.future_seed.kernel import choose_kernel
-from trainers.future_seed.layouts import Layout
-from trainers.future_seed.measure import ceilings, masked_loss, measure
 from trainers.future_seed.model import ModelShape, Rwkv7
 from trainers.future_seed.optimizer import Optimizer
 from trainers.future_seed.resumption import TrainingState
 from trainers.future_seed.seeding import FutureSeed
-from trainers.future_seed.tasks import Examples, Task, count_clusters, evaluation_set, make_task
 
 #: examples in a training batch where the context leaves it open
 BSZ = 32
@@ -34,15 +35,11 @@ class Prepared:
     """What training begins with, on the CPU. `train` uses it up."""
 
     config: Config
-    task: Task
-    layout: Layout
+    #: the training data and the frozen evaluation set
+    exercise: Exercise
     model: Rwkv7
     #: of the model's parameters, which it takes to the device
     optimizer: Optimizer
-    #: the frozen evaluation set; `clusters` names the solution that each example was made from
-    examples: Examples
-    #: the best that any model can reach, by name, where it is known
-    ceilings: Mapping[str, float]
     #: where training goes on; None at the beginning
     start: TrainingState | None = None
 
@@ -50,21 +47,47 @@ class Prepared:
 def prepare(config: Config, context: Context) -> Prepared:
     """Evaluation set and initial weights. Equal arguments and seed give equal bits."""
     torch.set_num_threads(context.threads)
-    task = make_task(config)
-    # The task's values come first in the vocabulary, then the two tokens of the layout.
-    layout = Layout(name=config.layout, mask_token=task.n_value, answer_token=task.n_value + 1)
-    model = make_model(config, n_vocab=task.n_value + 2)
-    initialise(model, torch.Generator().manual_seed(context.seed))
+    exercise = exercise_of(config, context)
+    model = first_model(config, exercise.n_vocab, torch.Generator().manual_seed(context.seed))
     return Prepared(
         config=config,
-        task=task,
-        layout=layout,
+        exercise=exercise,
         model=model,
         # The first optimizer of a process imports a second's worth of torch: better here than in the run.
         optimizer=Optimizer(model, config),
-        examples=evaluation_set(task, context.n_eval or config.n_eval or N_EVAL),
-        ceilings=ceilings(config, context.cache_dir),
     )
+
+
+def first_model(config: Config, n_vocab: int, generator: torch.Generator) -> Rwkv7:
+    """The model that training begins with: a published one, or one that is drawn."""
+    if config.weights is not None:
+        model = published_model(config, Path(config.weights), n_vocab)
+    else:
+        model = make_model(config, n_vocab=n_vocab)
+        initialise(model, generator)
+    if config.task == "retrieval_embedding":
+        model.embedding = nn.Linear(model.shape.d_model, config.embedding_dim, bias=False)
+        spread = 1.0 / math.sqrt(model.shape.d_model)
+        nn.init.normal_(model.embedding.weight, std=spread, generator=generator)
+    return model
+
+
+def published_model(config: Config, path: Path, n_vocab: int) -> Rwkv7:
+    """The model of a checkpoint, in float32, with the gates that `config` asks for."""
+    tensors = read_checkpoint(path)
+    shape = shape_of(tensors)
+    if shape.n_vocab < n_vocab:
+        raise DataError(
+            f"{path} knows {shape.n_vocab} tokens, and the tokenizer {config.tokenizer!r} has {n_vocab}"
+        )
+    if config.gate != "none" and max(1, config.layer_start) >= shape.n_layer:
+        raise BadArgumentsError(
+            f"layer_start = {config.layer_start} leaves no layer to seed: {path} has the layers 0 to "
+            f"{shape.n_layer - 1}"
+        )
+    model = _of_shape(config, shape)
+    load_into(model, tensors)
+    return model
 
 
 def make_model(config: Config, *, n_vocab: int) -> Rwkv7:
@@ -81,14 +104,18 @@ def make_model(config: Config, *, n_vocab: int) -> Rwkv7:
         rank_v=rank,
         rank_g=rank,
     )
+    return _of_shape(config, shape)
+
+
+def _of_shape(config: Config, shape: ModelShape) -> Rwkv7:
     if config.gate == "none":
         return Rwkv7(shape)
-    seeds = FutureSeed(config, n_layer=config.n_layer, n_head=config.n_head, d_model=config.d_model)
+    seeds = FutureSeed(config, n_layer=shape.n_layer, n_head=shape.n_head, d_model=shape.d_model)
     return Rwkv7(shape, seeds)
 
 
 def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
-    """Evaluations at the fixed points, the last at `max_steps`. Writes no file."""
+    """Evaluations at the fixed points, the last at `max_steps`."""
     max_steps = context.max_steps
     if max_steps is None or max_steps < 1:
         raise BadArgumentsError(f"max_steps is {max_steps}: future_seed needs a number of steps, at least 1")
@@ -115,7 +142,7 @@ def full_step(config: Config, context: Context) -> None:
     prepared = prepare(config, context)
     with reproducibly(context):
         run = Run(prepared, context)
-        run.step(next(run.batches), 1.0)
+        run.step(run.exercise.longest(run.bsz), 1.0)
         run.evaluation(1)
 
 
@@ -125,15 +152,19 @@ class Run:
     def __init__(self, prepared: Prepared, context: Context) -> None:
         self.prepared = prepared
         self.config = prepared.config
+        self.exercise = prepared.exercise
+        self.run_dir = context.run_dir
         self.device = torch.device(context.device)
         self.dtype = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float32
         # What is trained moves with the optimizer, what is frozen with the model.
         self.model = prepared.model.to(self.device)
         self.optimizer = prepared.optimizer
         self.optimizer.to(self.device)
-        self.model.kernel, why = choose_kernel(self.device, self.dtype, self.config.head_size)
+        self.model.kernel, why = choose_kernel(self.device, self.dtype, self.model.shape.head_size)
         print(f"kernel {self.model.kernel}: {why}", flush=True)
-        self.batches = TrainingBatches(prepared.task, seed=context.seed, bsz=context.bsz or BSZ)
+        #: examples in a training batch
+        self.bsz = context.bsz or BSZ
+        self.batches = self.exercise.batches(seed=context.seed, bsz=self.bsz)
         #: of steps that no evaluation has asked for yet
         self.losses: list[Tensor] = []
         #: of the steps before those, from the first one on
@@ -141,17 +172,21 @@ class Run:
         if prepared.start is not None:
             self._go_on_from(prepared.start)
 
-    def step(self, batch: Batch, factor: float) -> None:
+    def step(self, batch: Any, factor: float) -> None:
         """One step of the optimizer at `factor` times the peak learning rates."""
-        batch = batch.to(self.device)
-        loss = masked_loss(self.logits(batch), batch).mean()
+        loss = self.loss(batch)
         self.optimizer.step(loss, factor)
         # Not read here: on a CUDA device that would wait for the step.
         self.losses.append(loss.detach())
 
-    def logits(self, batch: Batch) -> Tensor:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self.prepared.layout.logits(self.model, batch)
+    def loss(self, batch: Any) -> Tensor:
+        """Mean over the examples of a training batch, nat."""
+        with self.precision():
+            return self.exercise.losses(self.model, batch, self.device).mean()
+
+    def precision(self) -> torch.autocast:
+        """Within, matrices are multiplied as `precision` says."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     @property
     def steps_done(self) -> int:
@@ -185,15 +220,15 @@ class Run:
 
         `since` is the step of the evaluation before, in a run that was never interrupted.
         """
-        measured = measure(self.logits, self.prepared.examples, self.device)
+        with self.precision():
+            measured = self.exercise.measure(self.model, self.device, run_dir=self.run_dir, step=step)
         # Copied out of the whole: how a mean is rounded must not depend on where in memory it begins.
         train_loss = float(self._all_losses()[since:step].clone().mean())
         extra = {
             "exact_solve": measured.exact_solve,
             "acc_se": measured.acc_se,
             "train_loss": train_loss,
-            "chance": 1.0 / self.prepared.task.n_value,
-            **self.prepared.ceilings,
+            **measured.extra,
             **self._gates(),
         }
         return Evaluation(
@@ -202,7 +237,7 @@ class Run:
             acc=measured.acc,
             scores=measured.scores,
             extra=extra,
-            n_clusters=count_clusters(self.prepared.examples),
+            n_clusters=measured.n_clusters,
         )
 
     def _gates(self) -> dict[str, float]:
