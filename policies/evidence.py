@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 Direction = Literal["maximize", "minimize"]
@@ -71,6 +71,10 @@ class Observation:
     failure_class: str | None = None
     #: name of the in-run rule that stopped it
     stopped_by: str | None = None
+    #: further metrics at the last evaluation, by name; a rate may come with `<rate>_successes` and `<rate>_n`
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    #: the run took, from its start to its end; None where nothing tells
+    wall_seconds: float | None = None
     #: True for a run of an earlier round, which has taught what it can teach there
     is_reused: bool = False
     #: True for a run beside which a foreign process computed on its device; later rounds learn nothing of it

@@ -157,6 +157,8 @@ def observation(run: facts.RunFinished) -> Observation:
         curve=run.curve,
         failure_class=run.failure_class,
         stopped_by=run.stopped_by,
+        metrics=run.extra,
+        wall_seconds=run.wall_seconds,
         is_reused=run.cached_from is not None,
         is_contaminated=run.contaminated is not None,
     )

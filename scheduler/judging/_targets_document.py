@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from scheduler.judging._markdown import cell, number, table
+from scheduler.judging._target_gates import told
 
 if TYPE_CHECKING:
+    from policies._gates import Gate
     from scheduler.judging._iterations import LedgerRow, Spent
-    from scheduler.judging._target_gates import TargetGate, TargetReading
+    from scheduler.judging._target_gates import TargetReading
     from scheduler.judging.targets import Iteration, TargetsJudged
 
 
 def line(iteration: Iteration) -> str:
     """The readings of one iteration on one line."""
     return ", ".join(
-        f"{reading.gate.metric} {reading.gate.told(reading.value)} ({reading.gate.bound}: {reading.word})"
+        f"{reading.gate.metric} {told(reading.gate, reading.value)} ({reading.gate.bound}: {reading.word})"
         for reading in iteration.readings
     )
 
@@ -119,28 +121,28 @@ def _metrics(judged: TargetsJudged) -> Iterator[str]:
     yield from table(head, [*rows, verdicts])
 
 
-def _across(judged: TargetsJudged, index: int, gate: TargetGate) -> Iterator[str]:
+def _across(judged: TargetsJudged, index: int, gate: Gate) -> Iterator[str]:
     before: float | None = None
     for each in judged.iterations:
         reading = each.readings[index]
         p = each.fisher_p.get(gate.metric)
-        told = (
+        parts = (
             _value(reading),
             _arrow(before, reading.value),
             "" if p is None else f"p {number(p)}",
             reading.word,
         )
-        yield " ".join(part for part in told if part)
+        yield " ".join(part for part in parts if part)
         before = reading.value
 
 
 def _value(reading: TargetReading) -> str:
     gate = reading.gate
-    value = gate.told(reading.value)
+    value = told(gate, reading.value)
     if reading.count is not None:
         value += f", {reading.count.successes} of {reading.count.n}"
     if reading.interval is not None:
-        value += f" ({gate.told(reading.interval.low)} to {gate.told(reading.interval.high)})"
+        value += f" ({told(gate, reading.interval.low)} to {told(gate, reading.interval.high)})"
     return value
 
 

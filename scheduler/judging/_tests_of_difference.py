@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from policies._distributions import noncentral_t_upper_tail, t_upper_quantile
+from policies._gates import Interval as Interval
+from policies._gates import wilson_interval as wilson_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,14 +39,6 @@ class PermutationTest:
     is_exact: bool
     #: the smallest p that data of this size can give, whatever they say
     smallest_p: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """Where the true value probably lies."""
-
-    low: float
-    high: float
 
 
 def paired_permutation_test(
@@ -187,17 +181,6 @@ def cohens_d(baseline: Sequence[float], variant: Sequence[float]) -> float | Non
     if squares <= 0:
         return None
     return (statistics.fmean(variant) - statistics.fmean(baseline)) / math.sqrt(squares / df)
-
-
-def wilson_interval(successes: float, number: int, level: float = 0.95) -> Interval:
-    """Wilson's score interval of a share: sound for few cases and for shares near 0 and 1."""
-    if number < 1 or not 0 <= successes <= number:
-        raise ValueError(f"{successes} of {number} is no share")
-    z = statistics.NormalDist().inv_cdf(0.5 + level / 2)
-    share = successes / number
-    centre = (share + z * z / (2 * number)) / (1 + z * z / number)
-    half = z / (1 + z * z / number) * math.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
-    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:

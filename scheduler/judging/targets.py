@@ -10,18 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from policies._gates import WORDS, Gate, Word, gate_problems, parse_gate
 from scheduler.judging._checks import number_problems, refuse, word_problems, words, words_problems
 from scheduler.judging._iterations import LedgerRow, ParameterChange, cost_ledger, parameter_changes
 from scheduler.judging._outcome import MET, MISSED, OPEN, outcome
-from scheduler.judging._target_gates import (
-    WORDS,
-    TargetGate,
-    TargetReading,
-    Word,
-    gate_problems,
-    parse_gate,
-    read_target,
-)
+from scheduler.judging._target_gates import TargetReading, read_target
 from scheduler.judging._targets_document import as_object, document, line
 from scheduler.judging._tests_of_difference import fisher_exact_p
 from scheduler.judging.evidence import JudgedRun, Sample, UnfitRunsError
@@ -66,7 +59,7 @@ class Options:
                 yield from number_problems(name, getattr(self, name), least=0)
 
     @property
-    def parsed_gates(self) -> tuple[TargetGate, ...]:
+    def parsed_gates(self) -> tuple[Gate, ...]:
         """The gates, in order."""
         return tuple(parse_gate(text) for text in self.gates)
 
@@ -140,7 +133,7 @@ def _by_config(sample: Sample) -> dict[str, tuple[JudgedRun, ...]]:
 def _need_known(
     sample: Sample,
     by_config: Mapping[str, Sequence[JudgedRun]],
-    gates: Sequence[TargetGate],
+    gates: Sequence[Gate],
     options: Options,
 ) -> None:
     known = dict.fromkeys(name for run in sample.runs for name in (*run.metrics, *run.counts))
@@ -156,7 +149,7 @@ def _need_known(
 
 
 def _iterations(
-    by_config: Mapping[str, Sequence[JudgedRun]], gates: Sequence[TargetGate], options: Options
+    by_config: Mapping[str, Sequence[JudgedRun]], gates: Sequence[Gate], options: Options
 ) -> Iterator[Iteration]:
     before: tuple[Sequence[JudgedRun], Sequence[TargetReading]] | None = None
     for config, runs in by_config.items():

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from policies._gates import parse_gate
 from policies.evidence import Objective
 from scheduler.judging import judged, make_options
-from scheduler.judging._target_gates import parse_gate
 from scheduler.judging.evidence import Count, JudgedRun, Point, Sample, UnfitRunsError
 from scheduler.judging.targets import TargetsJudged
 
