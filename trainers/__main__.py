@@ -1,4 +1,4 @@
-"""Which way is this process to serve? As a worker, or to check the configs of a round spec."""
+"""Which way is this process to serve? As a worker, or to check the configs of a spec, or to regrade runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ def main() -> None:
     work.add_argument("--in", dest="in_fd", type=int, required=True, metavar="FD")
     work.add_argument("--out", dest="out_fd", type=int, required=True, metavar="FD")
     verbs.add_parser("check", help="validate configs: a JSON object on stdin, one on stdout")
+    verbs.add_parser("regrade", help="metrics of stored runs: a JSON object on stdin, one on stdout")
     arguments = parser.parse_args()
     if arguments.verb == "work":
         from trainers._worker import work as serve
 
         serve(arguments.in_fd, arguments.out_fd)
+    elif arguments.verb == "regrade":
+        from trainers._regrade import regrade
+
+        regrade()
     else:
         from trainers._check import check
 

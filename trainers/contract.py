@@ -24,6 +24,14 @@ and optionally
     ENDS_ITSELF = False                              # True: the trainer ends by itself, at the time budget
                                                      # and at a stop too; max_steps is only passed on
 
+A trainer that stores what its metrics are made from can make them again by other definitions:
+
+    DEFINITIONS = ("1", "2")                         # the versions of its metrics' definitions, latest last
+    def regrade(path: Path, version: str) -> Mapping[str, float]: ...
+                                                     # the metrics of the run whose folder or stored file
+                                                     # `path` is; OSError where nothing is stored, ValueError
+                                                     # for what cannot be graded; needs no torch
+
 A trainer whose longer runs begin like its shorter ones can let them go on from there instead of training the
 same steps again. It then has all four of
 

@@ -26,6 +26,7 @@ from scheduler.cli import (
     notify,
     pause,
     rebuild,
+    regrade,
     report,
     resume,
     retry,
@@ -126,6 +127,7 @@ for verb in (
     audit.audit,
     schema.schema,
     rebuild.rebuild,
+    regrade.regrade,
     report.report,
 ):
     app.command()(verb)
