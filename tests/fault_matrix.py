@@ -3,21 +3,17 @@
     python tests/fault_matrix.py            # writes the file
     python tests/fault_matrix.py --check    # says whether it is as the tests tell it
 
-The tests are collected and not run; those of tests/torture are among them.
+The tests are read and not run; those of tests/torture are among them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
+import ast
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 TESTS = Path(__file__).parent
 MATRIX = TESTS.parent / "docs" / "fault-matrix.md"
@@ -59,55 +55,33 @@ class Proof:
         return f"[{Path(self.path).name}::{self.name}](../tests/{self.path}){star}"
 
 
-class Collector:
-    """A plugin of pytest that notes what the collected tests promise, and every reason not to trust that."""
-
-    def __init__(self) -> None:
-        self.proofs: dict[Promise, set[Proof]] = {}
-        self.problems: list[str] = []
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.skipped:
-            self.problems.append(
-                f"{report.nodeid} is skipped as a whole: skip in its tests, or this depends on the machine"
-            )
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
-            name = getattr(item, "originalname", None) or item.name
-            proof = Proof(path=item.path.relative_to(TESTS).as_posix(), name=name)
-            for marker in item.iter_markers("fault"):
-                try:
-                    promise = promised(*marker.args, **marker.kwargs)
-                except TypeError as error:
-                    self.problems.append(f"{item.nodeid}: {error}")
-                else:
-                    self.proofs.setdefault(promise, set()).add(proof)
-
-
 def promised(fault: str, moment: str, outcome: str) -> Promise:
     """What a marker says. Raises TypeError for one that does not say it all."""
     return Promise(*(" ".join(words.split()).replace("|", "\\|") for words in (fault, moment, outcome)))
 
 
-def marked_files() -> Iterator[Path]:
-    """Files of tests in which the marker may be found: collecting only those saves most of the time."""
-    for path in sorted(TESTS.rglob("test_*.py")):
-        if re.search(r"\bmark\.fault\b", path.read_text()):
-            yield path
+def proofs_in(files: Iterable[Path]) -> dict[Promise, set[Proof]]:
+    """What the tests in `files` promise. Raises SystemExit for a marker that is not wholly written out."""
+    proofs: dict[Promise, set[Proof]] = {}
+    for path in files:
+        for test, marker in _markers(ast.parse(path.read_text())):
+            try:
+                words = {str(word.arg): ast.literal_eval(word.value) for word in marker.keywords}
+                promise = promised(*map(ast.literal_eval, marker.args), **words)
+            except (TypeError, ValueError) as error:
+                raise SystemExit(f"{path}:{marker.lineno}: {error}") from error
+            proof = Proof(path=path.relative_to(TESTS).as_posix(), name=test)
+            proofs.setdefault(promise, set()).add(proof)
+    return proofs
 
 
-def collected(files: Iterable[Path]) -> Collector:
-    """What the tests in `files` promise. Raises SystemExit with pytest's words when they cannot be read."""
-    collector, said = Collector(), io.StringIO()
-    arguments = ["--collect-only", "--torture", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}"]
-    with contextlib.redirect_stdout(said):
-        status = pytest.main([*arguments, *map(str, files)], plugins=[collector])
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise SystemExit(said.getvalue())
-    if collector.problems:
-        raise SystemExit("\n".join(sorted(set(collector.problems))))
-    return collector
+def _markers(module: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    """The tests of a module with their markers `fault`, which stand above a test and nowhere else."""
+    for test in ast.walk(module):
+        if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
+            for marker in test.decorator_list:
+                if isinstance(marker, ast.Call) and ast.unparse(marker.func) == "pytest.mark.fault":
+                    yield test.name, marker
 
 
 def text_of(proofs: dict[Promise, set[Proof]]) -> str:
@@ -126,7 +100,7 @@ def _lines(proofs: dict[Promise, set[Proof]]) -> Iterator[str]:
 
 
 def main(*arguments: Any) -> int:
-    text = text_of(collected(marked_files()).proofs)
+    text = text_of(proofs_in(sorted(TESTS.rglob("test_*.py"))))
     if arguments == ("--check",):
         is_true = MATRIX.exists() and MATRIX.read_text() == text
         if not is_true:

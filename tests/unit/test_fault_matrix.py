@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
-from fault_matrix import TESTS, Promise, Proof, promised, text_of
+from fault_matrix import Promise, Proof, main, promised, proofs_in, text_of
 
 
 def lines(proofs: dict[Promise, set[Proof]]) -> list[str]:
@@ -41,10 +40,14 @@ def test_a_marker_that_leaves_something_out_is_refused() -> None:
         promised("a fault", moment="at any time")  # type: ignore[call-arg]
 
 
-def test_the_page_is_as_the_tests_tell_it() -> None:
+@pytest.mark.parametrize("words", ['"a fault", moment="at any time"', "FAULT, moment='m', outcome='o'"])
+def test_a_marker_that_is_not_wholly_written_out_is_told_with_its_line(tmp_path: Path, words: str) -> None:
+    file = tmp_path / "test_it.py"
+    file.write_text(f"import pytest\n\n@pytest.mark.fault({words})\ndef test_it(): ...\n")
+    with pytest.raises(SystemExit, match=r"test_it\.py:3: "):
+        proofs_in([file])
+
+
+def test_the_page_is_as_the_tests_tell_it(capsys: pytest.CaptureFixture[str]) -> None:
     """Where it is not: `make fault-matrix`."""
-    script = TESTS / "fault_matrix.py"
-    told = subprocess.run(
-        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
-    )
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert main("--check") == 0, capsys.readouterr().err
