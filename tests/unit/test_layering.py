@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,9 +99,10 @@ def imported(tree: ast.AST, module: str = "", *, is_package: bool = False) -> It
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def imports_of(path: Path) -> set[str]:
+@functools.cache
+def imports_of(path: Path) -> frozenset[str]:
     tree = ast.parse(path.read_text(), filename=str(path))
-    return set(imported(tree, name_of(path), is_package=path.name == "__init__.py"))
+    return frozenset(imported(tree, name_of(path), is_package=path.name == "__init__.py"))
 
 
 def packages_of(path: Path) -> set[str]:
