@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from math import isqrt
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
@@ -63,6 +63,13 @@ class Layered(Mapping[Key, Value]):
         base = self._base
         yield from base
         yield from (key for key in self._recent if key not in base)
+
+    def items(self) -> ItemsView[Key, Value]:
+        """Without a look for each key where one dict holds them all."""
+        return self._base.items() if not self._recent else super().items()
+
+    def values(self) -> ValuesView[Value]:
+        return self._base.values() if not self._recent else super().values()
 
     def __len__(self) -> int:
         return self._length

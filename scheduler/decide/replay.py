@@ -14,7 +14,6 @@ from scheduler.decide import facts
 from scheduler.decide.ended import EndedRound, ended_round
 from scheduler.decide.facts import PROBE_STAGE
 from scheduler.decide.layered import Layered
-from scheduler.decide.result_cache import part_of
 from scheduler.decide.state import RoundState, State, accepted_round, fold, fold_round
 from scheduler.decide.task_fold import fold_task, peak_memory_mib
 from scheduler.decide.task_recount import recounted
@@ -62,7 +61,7 @@ class Replay:
             self._rest,
             rounds={name: each for name, each in rounds.items() if each.finished is None},
             ended={**self._ended, **finished},
-            results=self._rest.results.having(*self._results, *map(part_of, rounds.values())),
+            results=self._rest.results.having(*self._results).having_rounds(*rounds.values()),
             accepted=tuple(self._accepted),
         )
 

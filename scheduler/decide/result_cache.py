@@ -58,8 +58,7 @@ class ResultCache:
         """The cache after a fact of `task`; itself where the fact adds nothing."""
         match fact:
             case facts.RunFinished() if may_be_reused(fact, task):
-                rule = fact.stopped_by if fact.status == "pruned" else None
-                alone = _alone(_TheTask(task), fact.round, fact.task, fact.status, fact.drifts, rule)
+                alone = _shelf(_TheTask(task), fact)
                 known = self.shelves.get(fact.content_key) or ()
                 if alone[0] in known:
                     return self
@@ -112,19 +111,34 @@ class ResultCache:
 
     def having(self, *parts: Mapping[str, Any]) -> Self:
         """The cache with what `part` gave of others."""
+        told = (
+            ((Shelf(**{name: value for name, value in shelf.items() if name != "keys"}),), shelf["keys"])
+            for part in parts
+            for shelf in part["shelves"]
+        )
+        lies_on = ((alone, key) for alone, keys in told for key in keys)
+        return self._with(lies_on, (from_record(task) for part in parts for task in part["tasks"]))
+
+    def having_rounds(self, *rounds: RoundState) -> Self:
+        """The cache with what the facts of those rounds have added."""
+        tasks = [fact for current in rounds for fact in _task_facts(current)]
+        return self._with((each for current in rounds for each in _lies_on(current)), tasks)
+
+    def _with(self, lies_on: Iterable[tuple[tuple[Shelf], str]], tasks: Iterable[facts.Fact | None]) -> Self:
         found: dict[str, tuple[Shelf, ...]] = {}
-        for told in (shelf for part in parts for shelf in part["shelves"]):
-            alone = (Shelf(**{name: value for name, value in told.items() if name != "keys"}),)
-            for key in told["keys"]:
-                found[key] = (found.get(key) or self.shelves.get(key) or ()) + alone
-        ordered = {key: _ordered(shelves) for key, shelves in found.items()}
-        made = replace(self, shelves=self.shelves.having(ordered))
-        for told in (task for part in parts for task in part["tasks"]):
-            match from_record(told):
-                case facts.TaskProbed() as probed:
-                    made = made._with_probe(probed)
-                case facts.TaskBegun() as begun:
-                    made = made._with_beginning(begun)
+        for alone, key in lies_on:
+            before = found.get(key) or self.shelves.get(key)
+            if before is None:
+                found[key] = alone
+            elif alone[0] not in before:
+                found[key] = _ordered(before + alone)
+        made = replace(self, shelves=self.shelves.having(found))
+        for fact in tasks:
+            match fact:
+                case facts.TaskProbed():
+                    made = made._with_probe(fact)
+                case facts.TaskBegun():
+                    made = made._with_beginning(fact)
         return made
 
     def _with_probe(self, probed: facts.TaskProbed) -> Self:
@@ -149,25 +163,37 @@ def _with(known: tuple[TaskFact, ...], fact: TaskFact) -> tuple[TaskFact, ...]:
 
 def part_of(current: RoundState) -> dict[str, Any]:
     """The same `part`, from the state of the round alone: for a file that stands for an ended round."""
-    lies_on: list[tuple[Shelf, str]] = []
-    tasks: list[facts.TaskProbed | facts.TaskBegun] = []
+    return _part(((alone[0], key) for alone, key in _lies_on(current)), _task_facts(current))
+
+
+def _lies_on(current: RoundState) -> Iterator[tuple[tuple[Shelf], str]]:
+    """The results of a round, each with the shelf on which it lies alone."""
     for known in current.tasks.values():
-        tries = (attempt for attempts in known.attempts.values() for attempt in attempts)
-        ends = (attempt.finished for attempt in tries if attempt.finished is not None)
-        reusable = (run for run in ends if may_be_reused(run, known.task))
-        lies_on += [(shelf_of(run, known.task), run.content_key) for run in reusable]
-        told = (fact for fact in (known.begun, known.probed) if fact is not None)
-        tasks += [fact for fact in told if fact.signature and fact.taken_from is None]
-    return _part(lies_on, tasks)
+        the = _TheTask(known.task)
+        for attempts in known.attempts.values():
+            for attempt in attempts:
+                run = attempt.finished
+                if run is not None and may_be_reused(run, known.task):
+                    yield _shelf(the, run), run.content_key
+
+
+def _task_facts(current: RoundState) -> list[facts.TaskProbed | facts.TaskBegun]:
+    told = [fact for known in current.tasks.values() for fact in (known.begun, known.probed)]
+    return [fact for fact in told if fact is not None and fact.signature and fact.taken_from is None]
 
 
 def _part(
     lies_on: Iterable[tuple[Shelf, str]], tasks: Iterable[facts.TaskProbed | facts.TaskBegun]
 ) -> dict[str, Any]:
+    # Equal shelves in a row are one object, and to hash that takes longer than all the rest.
     keys: dict[Shelf, set[str]] = {}
+    last: Shelf | None = None
+    found: set[str] = set()
     for shelf, key in lies_on:
-        keys.setdefault(shelf, set()).add(key)
-    shelves = [{**asdict(shelf), "keys": sorted(found)} for shelf, found in keys.items()]
+        if shelf is not last:
+            last, found = shelf, keys.setdefault(shelf, set())
+        found.add(key)
+    shelves = [{**asdict(shelf), "keys": sorted(told)} for shelf, told in keys.items()]
     return {
         "shelves": sorted(shelves, key=lambda told: (told["task"], told["keys"])),
         "tasks": sorted(map(to_fields, tasks), key=lambda told: (told["task"], told["event"])),
@@ -176,8 +202,12 @@ def _part(
 
 def shelf_of(run: facts.RunFinished, task: Task) -> Shelf:
     """Where a run of `task` that may be reused lies."""
+    return _shelf(_TheTask(task), run)[0]
+
+
+def _shelf(the: _TheTask, run: facts.RunFinished) -> tuple[Shelf]:
     rule = run.stopped_by if run.status == "pruned" else None
-    return _alone(_TheTask(task), run.round, run.task, run.status, run.drifts, rule)[0]
+    return _alone(the, run.round, run.task, run.status, run.drifts, rule)
 
 
 def may_be_reused(run: facts.RunFinished, task: Task) -> bool:

@@ -47,11 +47,11 @@ class Usage:
             failures=_counted(end.failure_class or end.status for end in own if end.has_failed),
             reused=len(ended) - len(own),
             probes=len(own) - len(runs),
-            device_nanoseconds=sum(_nanoseconds(_device_seconds(end)) for end in own),
-            train_nanoseconds=sum(_nanoseconds(end.train_seconds) for end in own),
-            eval_nanoseconds=sum(_nanoseconds(end.eval_seconds) for end in own),
-            startup_nanoseconds=sum(_nanoseconds(end.startup_seconds) for end in own),
-            energy_millijoules=sum(_whole(end.energy_joule, _MILLIJOULES) for end in own),
+            device_nanoseconds=_sum(map(_device_seconds, own), _NANOSECONDS),
+            train_nanoseconds=_sum((end.train_seconds for end in own), _NANOSECONDS),
+            eval_nanoseconds=_sum((end.eval_seconds for end in own), _NANOSECONDS),
+            startup_nanoseconds=_sum((end.startup_seconds for end in own), _NANOSECONDS),
+            energy_millijoules=_sum((end.energy_joule for end in own), _MILLIJOULES),
         )
 
     def __add__(self, other: Usage) -> Usage:
@@ -117,10 +117,6 @@ def _device_seconds(end: facts.RunFinished) -> float | None:
     return end.wall_seconds if end.wall_seconds is not None else end.train_seconds
 
 
-def _nanoseconds(seconds: float | None) -> int:
-    return _whole(seconds, _NANOSECONDS)
-
-
-def _whole(amount: float | None, parts: int) -> int:
-    """In so many parts of its unit; what is unknown, or no number, adds nothing."""
-    return round(amount * parts) if amount is not None and math.isfinite(amount) else 0
+def _sum(amounts: Iterable[float | None], parts: int) -> int:
+    """In so many parts of their unit; what is unknown, or no number, adds nothing."""
+    return sum([round(amount * parts) for amount in amounts if amount is not None and math.isfinite(amount)])
