@@ -72,7 +72,7 @@ class Observation:
     #: name of the in-run rule that stopped it
     stopped_by: str | None = None
     #: further metrics at the last evaluation, by name; a rate may come with `<rate>_successes` and `<rate>_n`
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     #: the run took, from its start to its end; None where nothing tells
     wall_seconds: float | None = None
     #: True for a run of an earlier round, which has taught what it can teach there

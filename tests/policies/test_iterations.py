@@ -161,3 +161,8 @@ def test_counts_are_pooled_over_shards_and_a_mean_proves_nothing() -> None:
 def test_options_that_cannot_be_are_refused_by_name(options: dict[str, Any], names: str) -> None:
     with pytest.raises(ValueError, match=names):
         make_policy("iterations", options)
+
+
+def test_a_run_with_metrics_can_still_be_told_apart_by_its_hash() -> None:
+    run, again = seen("v", "quick", 0, 3), seen("v", "quick", 0, 3)
+    assert {run} == {again}
