@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies._guards import broken_class
-from policies.evidence import Decision, Hold, Promote, Prune, TaskEvidence, Verdict
-from policies.variant_by_variant import VariantByVariant
+from policies._measured import Measured
 
 #: slots beyond it would only measure what is measured
 MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy(VariantByVariant):
+class Policy(Measured):
     """Repeat every config."""
 
     #: slots from 0 on that run at every stage; beyond the listed seeds they have seeds of their own
@@ -29,19 +27,3 @@ class Policy(VariantByVariant):
     def slots(self, stage: str, listed: int) -> tuple[int, ...]:
         """As many as were asked for, however many are listed."""
         return tuple(range(self.seeds))
-
-    def after(self, stage: str, evidence: TaskEvidence) -> Decision:
-        """On to the next stage, unless the variant breaks."""
-        broken = broken_class(evidence.at(stage)[0])
-        if broken is not None:
-            return Prune(reason=f"broken: {broken}")
-        if stage == evidence.stages[-1]:
-            return Hold(reason="through its last stage")
-        return Promote(reason="every config runs every stage")
-
-    def verdict(self, evidence: TaskEvidence) -> Verdict:
-        """None that claims an effect."""
-        broken = broken_class(evidence.variant)
-        if broken is not None:
-            return Verdict(name="LOSER", reason=f"broken: {broken}")
-        return Verdict(name="INCONCLUSIVE", reason="measured, not judged: the policy is repeat")
