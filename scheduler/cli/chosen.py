@@ -12,7 +12,6 @@ from scheduler.cli.saying import say
 from scheduler.judging.alignment import aligned, with_best
 from scheduler.judging.evidence import JudgedRun, Sample, UnfitRunsError, sample_of
 from scheduler.report.foreign_files import read_foreign
-from scheduler.report.learnings import judge_options
 from scheduler.report.load import load_round
 from scheduler.report.printable import one_line
 from scheduler.report.round_evidence import task_sample
@@ -73,11 +72,7 @@ def chosen_samples(
     try:
         if not rounds:
             return [Chosen(sample=_of_files(choice, exhibits, needs_baseline=needs_baseline))]
-        return [
-            chosen
-            for name in rounds
-            for chosen in _of_round(home, name, choice, exhibits, needs_baseline=needs_baseline)
-        ]
+        return [chosen for name in rounds for chosen in _of_round(home, name, choice, exhibits)]
     except (UnfitRunsError, UnmatchedError) as error:
         raise UsageError(str(error)) from error
 
@@ -86,9 +81,7 @@ def _is_round(home: HomePaths, name: str) -> bool:
     return "/" not in name and home.round(name).records.is_file()
 
 
-def _of_round(
-    home: HomePaths, name: str, choice: Choice, exhibits: Sequence[str], *, needs_baseline: bool
-) -> Iterator[Chosen]:
+def _of_round(home: HomePaths, name: str, choice: Choice, exhibits: Sequence[str]) -> Iterator[Chosen]:
     if choice.baseline not in (None, BASELINE):
         raise UsageError("--baseline is for files; a round has one baseline in each task")
     paths = existing_home(home).round(name)
@@ -102,18 +95,12 @@ def _of_round(
         objective = _objective(choice, known if choice.metric in (None, known.metric) else None)
         try:
             sample = task_sample(
-                state,
-                task,
-                paths,
-                stage=choice.stage,
-                objective=objective,
-                exhibits=exhibits,
-                needs_baseline=needs_baseline,
+                state, task, paths, stage=choice.stage, objective=objective, exhibits=exhibits
             )
         except (UnfitRunsError, UnmatchedError) as error:
             unfit.append(str(error))
         else:
-            yield Chosen(sample=sample, judge=judge_options(state, paths))
+            yield Chosen(sample=sample, judge=state.round.judge)
     if len(unfit) == len(tasks):
         raise UsageError("\n".join(unfit) or f"round {name} has no task")
     for problem in unfit:

@@ -19,7 +19,7 @@ AS_IF_INDEPENDENT = "As if every step and episode were independent: those of one
 
 def line(test: MetricTest) -> str:
     """The figures of one test on one line."""
-    interval = _interval(test.interval, test.arms.unit)
+    interval = interval_text(test.interval, test.arms.unit)
     return (
         f"{test.arms.metric} {delta_text(test.arms.delta, test.arms.unit)}, {_p(test)}, interval {interval}"
     )
@@ -152,7 +152,7 @@ def _mean_tests(judged: SignificanceJudged) -> Iterator[str]:
             delta_text(test.arms.delta, test.arms.unit),
             _p(test).removeprefix("p "),
             number(test.adjusted_p),
-            _interval(test.interval, test.arms.unit),
+            interval_text(test.interval, test.arms.unit),
             number(test.cohens_d, 2),
             test.recommendation,
         )
@@ -220,7 +220,7 @@ def _steps(judged: SignificanceJudged) -> Iterator[str]:
             str(steps.variant_steps),
             delta_text(steps.delta, steps.unit),
             number(steps.permutation.p),
-            _interval(steps.interval, steps.unit),
+            interval_text(steps.interval, steps.unit),
         )
         for steps in judged.steps
     ]
@@ -234,7 +234,7 @@ def _p(test: MetricTest) -> str:
     return f"p {number(test.permutation.p)} ({kind})"
 
 
-def _interval(interval: Interval | None, unit: str) -> str:
+def interval_text(interval: Interval | None, unit: str) -> str:
     if interval is None:
         return "-"
     return f"{delta_text(interval.low, unit)} to {delta_text(interval.high, unit)}"
