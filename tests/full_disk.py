@@ -118,5 +118,5 @@ def _are_over(home: Home, rounds: list[str]) -> bool:
 def _is_waiting(home: Home) -> bool:
     status = read_status(home.paths.status)
     if status is None:  # a disk that was full before the daemon was ready has no room for one
-        return "the disk is full" in home.output()
+        return "disk" in [line for line in home.output().splitlines() if " WAIT reason=" in line][-1]
     return "disk" in (status.get("why") or "")

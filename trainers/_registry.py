@@ -14,7 +14,7 @@ import trainers
 from trainers.contract import BadArgumentsError, TrainerConfig
 
 #: modules of the package that are no trainers, beside those that start with an underscore
-NO_TRAINERS = frozenset({"contract", "kept_data", "prepared_data"})
+NO_TRAINERS = frozenset({"contract", "kept_data", "prepared_data", "testing"})
 
 #: package name under which a home's trainers are imported, so that none can hide a shipped module
 HOME_PACKAGE = "roundhouse_home_trainers"

@@ -12,6 +12,7 @@ from scheduler.cli.saying import say
 from scheduler.judging.alignment import aligned, with_best
 from scheduler.judging.evidence import JudgedRun, Sample, UnfitRunsError, sample_of
 from scheduler.report.foreign_files import read_foreign
+from scheduler.report.learnings import judge_options
 from scheduler.report.load import load_round
 from scheduler.report.printable import one_line
 from scheduler.report.round_evidence import task_sample
@@ -72,7 +73,11 @@ def chosen_samples(
     try:
         if not rounds:
             return [Chosen(sample=_of_files(choice, exhibits, needs_baseline=needs_baseline))]
-        return [chosen for name in rounds for chosen in _of_round(home, name, choice, exhibits)]
+        return [
+            chosen
+            for name in rounds
+            for chosen in _of_round(home, name, choice, exhibits, needs_baseline=needs_baseline)
+        ]
     except (UnfitRunsError, UnmatchedError) as error:
         raise UsageError(str(error)) from error
 
@@ -81,7 +86,9 @@ def _is_round(home: HomePaths, name: str) -> bool:
     return "/" not in name and home.round(name).records.is_file()
 
 
-def _of_round(home: HomePaths, name: str, choice: Choice, exhibits: Sequence[str]) -> Iterator[Chosen]:
+def _of_round(
+    home: HomePaths, name: str, choice: Choice, exhibits: Sequence[str], *, needs_baseline: bool
+) -> Iterator[Chosen]:
     if choice.baseline not in (None, BASELINE):
         raise UsageError("--baseline is for files; a round has one baseline in each task")
     paths = existing_home(home).round(name)
@@ -95,12 +102,18 @@ def _of_round(home: HomePaths, name: str, choice: Choice, exhibits: Sequence[str
         objective = _objective(choice, known if choice.metric in (None, known.metric) else None)
         try:
             sample = task_sample(
-                state, task, paths, stage=choice.stage, objective=objective, exhibits=exhibits
+                state,
+                task,
+                paths,
+                stage=choice.stage,
+                objective=objective,
+                exhibits=exhibits,
+                needs_baseline=needs_baseline,
             )
         except (UnfitRunsError, UnmatchedError) as error:
             unfit.append(str(error))
         else:
-            yield Chosen(sample=sample, judge=state.round.judge)
+            yield Chosen(sample=sample, judge=judge_options(state, paths))
     if len(unfit) == len(tasks):
         raise UsageError("\n".join(unfit) or f"round {name} has no task")
     for problem in unfit:

@@ -30,7 +30,10 @@ def next_move(state: State, limits: Limits) -> Move:
         waits.append(move)
         if move.needs_device:
             break
-    return waits[0] if waits else Wait(reason="the queue is empty", is_idle=True)
+    if waits:
+        return waits[0]
+    # Nothing is taken from the queue's folder while the disk is full: it may hold any number of specs.
+    return Wait(reason=state.live.waits.get("disk") or "the queue is empty", is_idle=True)
 
 
 def _in_order(state: State) -> Iterator[RoundState]:

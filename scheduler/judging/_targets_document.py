@@ -38,6 +38,34 @@ def as_object(judged: TargetsJudged) -> dict[str, Any]:
             "remaining": _remaining(judged),
             "rows": [_row_object(row) for row in judged.ledger],
         },
+        "other_stages": [
+            {
+                "stage": each.stage,
+                "config": each.config,
+                "verdict": each.word,
+                "metrics": [_measured_object(reading) for reading in each.readings],
+            }
+            for each in judged.other_stages
+        ],
+        "learnings": [
+            {
+                "config": each.config,
+                "hypothesis": each.hypothesis,
+                "reality": each.reality,
+                "why": each.why,
+                "lesson": each.lesson,
+            }
+            for each in judged.learnings
+        ],
+        "samples": [
+            {
+                "config": each.config,
+                "samples": each.samples,
+                "flagged_raw": each.flagged_raw,
+                "flagged_cleaned": each.flagged_cleaned,
+            }
+            for each in judged.samples
+        ],
         "notes": list(judged.notes),
     }
 
@@ -56,6 +84,13 @@ def _iteration_object(iteration: Iteration) -> dict[str, Any]:
 
 def _reading_object(reading: TargetReading, iteration: Iteration) -> dict[str, Any]:
     return {
+        **_measured_object(reading),
+        "fisher_p_against_iteration_before": iteration.fisher_p.get(reading.gate.metric),
+    }
+
+
+def _measured_object(reading: TargetReading) -> dict[str, Any]:
+    return {
         "metric": reading.gate.metric,
         "gate": str(reading.gate),
         "verdict": reading.word,
@@ -63,7 +98,6 @@ def _reading_object(reading: TargetReading, iteration: Iteration) -> dict[str, A
         "interval": None if reading.interval is None else [reading.interval.low, reading.interval.high],
         "count": None if reading.count is None else [reading.count.successes, reading.count.n],
         "runs": reading.runs,
-        "fisher_p_against_iteration_before": iteration.fisher_p.get(reading.gate.metric),
     }
 
 
@@ -101,6 +135,9 @@ def _lines(judged: TargetsJudged) -> Iterator[str]:
         yield ""
     yield from _metrics(judged)
     yield from _parameters(judged)
+    yield from _other_stages(judged)
+    yield from _learnings(judged)
+    yield from _samples(judged)
     yield from _ledger(judged)
     notes = [note for note in judged.notes if note not in warnings]
     if notes:
@@ -109,16 +146,25 @@ def _lines(judged: TargetsJudged) -> Iterator[str]:
 
 def _metrics(judged: TargetsJudged) -> Iterator[str]:
     yield from ("## Metrics", "")
-    yield f"In brackets the {100 * judged.options.level:g} % interval; p by Fisher's exact test against the"
-    yield "iteration before, as if every case were independent."
-    yield ""
-    head = ["metric", *(cell(each.config) for each in judged.iterations), "target"]
-    rows = [
-        [gate.metric, *_across(judged, index, gate), gate.bound]
-        for index, gate in enumerate(judged.options.parsed_gates)
-    ]
-    verdicts = ["verdict", *(each.word for each in judged.iterations), "all"]
-    yield from table(head, [*rows, verdicts])
+    yield from (intervals_told(judged), "")
+    head, *rows = metric_rows(judged)
+    yield from table([cell(name) for name in head], rows)
+
+
+def intervals_told(judged: TargetsJudged) -> str:
+    """What stands in the brackets, and what p is."""
+    return (
+        f"In brackets the {100 * judged.options.level:g} % interval; p by Fisher's exact test against the"
+        " iteration before, as if every case were independent."
+    )
+
+
+def metric_rows(judged: TargetsJudged) -> Iterator[tuple[str, ...]]:
+    """A head, a row for each gate, and the verdicts."""
+    yield ("metric", *(each.config for each in judged.iterations), "target")
+    for index, gate in enumerate(judged.options.parsed_gates):
+        yield (gate.metric, *_across(judged, index, gate), gate.bound)
+    yield ("verdict", *(each.word for each in judged.iterations), "all")
 
 
 def _across(judged: TargetsJudged, index: int, gate: Gate) -> Iterator[str]:
@@ -156,14 +202,69 @@ def _parameters(judged: TargetsJudged) -> Iterator[str]:
     if len(judged.iterations) < 2:
         return
     yield from ("## Parameters that changed", "")
-    rows = []
+    head, *rows = parameter_rows(judged)
+    yield from table(head, rows)
+
+
+def parameter_rows(judged: TargetsJudged) -> Iterator[tuple[str, ...]]:
+    """A head, and a row for each parameter that changed between two iterations."""
+    yield ("from → to", "parameter", "before", "after")
     for before, after in itertools.pairwise(judged.iterations):
         step = f"{before.config} → {after.config}"
-        rows += [
-            (step, change.name, _setting(change.before), _setting(change.after))
-            for change in after.changes or ()
-        ] or [(step, "none that is known", "-", "-")]
-    yield from table(("from → to", "parameter", "before", "after"), rows)
+        for change in after.changes or ():
+            yield step, change.name, _setting(change.before), _setting(change.after)
+        if not after.changes:
+            yield step, "none that is known", "-", "-"
+
+
+def _other_stages(judged: TargetsJudged) -> Iterator[str]:
+    if judged.other_stages:
+        yield from ("## At other stages", "")
+        head, *rows = stage_rows(judged)
+        yield from table(head, rows)
+
+
+def stage_rows(judged: TargetsJudged) -> Iterator[tuple[str, ...]]:
+    """A head, and a row for each iteration at each stage that is not judged here."""
+    yield ("stage", "iteration", *(gate.metric for gate in judged.options.parsed_gates), "verdict")
+    for each in judged.other_stages:
+        yield (each.stage, each.config, *(_value(reading) for reading in each.readings), each.word)
+
+
+def _learnings(judged: TargetsJudged) -> Iterator[str]:
+    if judged.learnings:
+        yield from ("## Learnings", "")
+        yield from ("The hypothesis was declared before, the reality is read from the figures.", "")
+        head, *rows = learning_rows(judged)
+        yield from table(head, rows)
+
+
+def learning_rows(judged: TargetsJudged) -> Iterator[tuple[str, ...]]:
+    """A head, and a row for each iteration of which something was told."""
+    yield ("iteration", "hypothesis", "reality", "why", "lesson")
+    for each in judged.learnings:
+        yield (
+            each.config,
+            each.hypothesis or "-",
+            each.reality or "has not run",
+            each.why or "-",
+            each.lesson or "-",
+        )
+
+
+def _samples(judged: TargetsJudged) -> Iterator[str]:
+    if judged.samples:
+        yield from ("## Samples", "")
+        head, *rows = sample_rows(judged)
+        yield from table(head, rows)
+        yield from ("Some of them, before and after cleaning, are in targets.html.", "")
+
+
+def sample_rows(judged: TargetsJudged) -> Iterator[tuple[str, ...]]:
+    """A head, and a row for each iteration that keeps its samples."""
+    yield ("iteration", "samples", "flagged raw", "flagged cleaned")
+    for each in judged.samples:
+        yield (each.config, str(each.samples), str(each.flagged_raw), str(each.flagged_cleaned))
 
 
 def _setting(value: Any) -> str:
@@ -172,20 +273,29 @@ def _setting(value: Any) -> str:
 
 def _ledger(judged: TargetsJudged) -> Iterator[str]:
     yield from ("## Cost ledger", "")
-    currency = cell(judged.options.currency)
+    head, *rows = ledger_rows(judged)
+    yield from table([cell(name) for name in head], rows)
+    for sentence in ledger_told(judged):
+        yield from (cell(sentence), "")
+
+
+def ledger_rows(judged: TargetsJudged) -> Iterator[tuple[str, ...]]:
+    """A head, and a row for each iteration, with the sum so far."""
+    currency = judged.options.currency
     head = ("iteration", "runs", "seconds", "energy, J", "tokens", currency)
-    so_far = ("seconds so far", "energy so far, J", "tokens so far", f"{currency} so far")
-    yield from table(
-        (*head, *so_far),
-        [(row.config, *_amounts(row), *_amounts_so_far(row)) for row in judged.ledger],
-    )
+    yield (*head, "seconds so far", "energy so far, J", "tokens so far", f"{currency} so far")
+    for row in judged.ledger:
+        yield (row.config, *_amounts(row), *_amounts_so_far(row))
+
+
+def ledger_told(judged: TargetsJudged) -> Iterator[str]:
+    """What is an estimate, and what remains."""
+    currency = judged.options.currency
     if any(row.is_estimate for row in judged.ledger):
         yield f"~ is an estimate: seconds at {judged.options.cost_per_hour:g} {currency} an hour."
-        yield ""
     remaining = _remaining(judged)
     if remaining is not None:
         yield f"Remaining of {judged.options.budget:g} {currency}: {remaining:.2f}."
-        yield ""
 
 
 def _amounts(row: LedgerRow) -> tuple[str, ...]:

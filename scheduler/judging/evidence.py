@@ -93,6 +93,8 @@ class Sample:
     stage: str | None = None
     #: runs on another prompt set: kept and listed, never pooled
     pilots: tuple[JudgedRun, ...] = ()
+    #: runs of the same configs that are not judged here, of other stages for instance: what they cost counts
+    elsewhere: tuple[JudgedRun, ...] = ()
     #: sentences about what was left out and why
     notes: tuple[str, ...] = ()
 

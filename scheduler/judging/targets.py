@@ -7,18 +7,32 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from policies._gates import WORDS, Gate, Word, gate_problems, parse_gate
-from scheduler.judging._checks import number_problems, refuse, word_problems, words, words_problems
+from scheduler.judging._checks import (
+    number_problems,
+    refuse,
+    whole_problems,
+    word_problems,
+    words,
+    words_problems,
+)
+from scheduler.judging._flagged_samples import SAMPLES, FlaggedSamples, flagged_samples
 from scheduler.judging._iterations import LedgerRow, ParameterChange, cost_ledger, parameter_changes
+from scheduler.judging._learnings import Learning, learning_problems, learnings
 from scheduler.judging._outcome import MET, MISSED, OPEN, outcome
 from scheduler.judging._target_gates import TargetReading, read_target
 from scheduler.judging._targets_document import as_object, document, line
+from scheduler.judging._targets_page import page
 from scheduler.judging._tests_of_difference import fisher_exact_p
 from scheduler.judging.evidence import JudgedRun, Sample, UnfitRunsError
+from scheduler.judging.page import Page
 from scheduler.judging.protocol import Judged, Label
+
+#: what a trainer that keeps its samples writes
+EXHIBITS = (SAMPLES,)
 
 _CODES: Mapping[Word, int] = {"PASS": MET, "FAIL": MISSED, "PASS_UNPROVEN": OPEN}
 
@@ -42,6 +56,10 @@ class Options:
     currency: str = "USD"
     #: what may be spent in all, in the currency
     budget: float | None = None
+    #: by iteration: `hypothesis`, declared before it runs, and `why` and `lesson`, added afterwards
+    learnings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: flagged samples of each iteration on the page
+    shown: int = 3
 
     def __post_init__(self) -> None:
         for name in ("gates", "ignored_parameters"):
@@ -57,6 +75,8 @@ class Options:
         for name in ("cost_per_hour", "budget"):
             if getattr(self, name) is not None:
                 yield from number_problems(name, getattr(self, name), least=0)
+        yield from learning_problems("learnings", self.learnings)
+        yield from whole_problems("shown", self.shown)
 
     @property
     def parsed_gates(self) -> tuple[Gate, ...]:
@@ -78,7 +98,21 @@ class Iteration:
     @property
     def word(self) -> Word:
         """The worst of its readings."""
-        return min((reading.word for reading in self.readings), key=WORDS.index)
+        return worst(self.readings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtOtherStage:
+    """An iteration at a stage that is not judged here."""
+
+    stage: str
+    config: str
+    readings: tuple[TargetReading, ...]
+
+    @property
+    def word(self) -> Word:
+        """The worst of its readings."""
+        return worst(self.readings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +122,13 @@ class TargetsJudged(Judged):
     source: str
     options: Options
     iterations: tuple[Iteration, ...]
+    #: of all that ran, at other stages and failed runs too
     ledger: tuple[LedgerRow, ...]
     notes: tuple[str, ...]
+    other_stages: tuple[AtOtherStage, ...] = ()
+    learnings: tuple[Learning, ...] = ()
+    #: of the iterations that keep samples
+    samples: tuple[FlaggedSamples, ...] = ()
 
     @property
     def way(self) -> str:
@@ -104,6 +143,10 @@ class TargetsJudged(Judged):
     def markdown(self) -> str:
         return document(self)
 
+    def pages(self) -> Mapping[str, Page]:
+        """One, where there are samples to look at or learnings to read."""
+        return {"targets": page(self)} if self.samples or self.learnings else {}
+
     @property
     def exit_code(self) -> int:
         asked = self.options.iteration
@@ -116,13 +159,51 @@ def judge(sample: Sample, options: Options) -> TargetsJudged:
     gates = options.parsed_gates
     _need_known(sample, by_config, gates, options)
     iterations = tuple(_iterations(by_config, gates, options))
+    spent = _with(by_config, sample.elsewhere)
+    found = (flagged_samples(config, runs, options.shown) for config, runs in by_config.items())
     return TargetsJudged(
         source=sample.source,
         options=options,
         iterations=iterations,
-        ledger=tuple(cost_ledger(by_config, cost_per_hour=options.cost_per_hour, currency=options.currency)),
+        ledger=tuple(cost_ledger(spent, cost_per_hour=options.cost_per_hour, currency=options.currency)),
         notes=(*sample.notes, *_notes(sample, iterations)),
+        other_stages=tuple(_other_stages(sample, gates, options)),
+        learnings=learnings(options.learnings, {each.config: line(each) for each in iterations}),
+        samples=tuple(samples for samples in found if samples is not None),
     )
+
+
+def worst(readings: Sequence[TargetReading]) -> Word:
+    """An iteration is as good as its worst metric."""
+    return min((reading.word for reading in readings), key=WORDS.index)
+
+
+def _with(
+    by_config: Mapping[str, Sequence[JudgedRun]], elsewhere: Sequence[JudgedRun]
+) -> dict[str, tuple[JudgedRun, ...]]:
+    """The runs of each config with those elsewhere, configs that are only there last."""
+    configs = dict.fromkeys((*by_config, *(run.config for run in elsewhere)))
+    return {
+        config: (*by_config.get(config, ()), *(run for run in elsewhere if run.config == config))
+        for config in configs
+    }
+
+
+def _other_stages(sample: Sample, gates: Sequence[Gate], options: Options) -> Iterator[AtOtherStage]:
+    """Every iteration at every other stage where a gate's metric was measured."""
+    asked = {gate.metric for gate in gates}
+    runs = [
+        run for run in sample.elsewhere if run.stage not in (None, sample.stage) and asked & {*run.metrics}
+    ]
+    for stage, config in dict.fromkeys((str(run.stage), run.config) for run in runs):
+        own = [run for run in runs if (run.stage, run.config) == (stage, config)]
+        yield AtOtherStage(
+            stage=stage,
+            config=config,
+            readings=tuple(
+                read_target(gate, own, level=options.level, trials=options.trials) for gate in gates
+            ),
+        )
 
 
 def _by_config(sample: Sample) -> dict[str, tuple[JudgedRun, ...]]:

@@ -6,7 +6,7 @@ selected is no evidence here either. Otherwise it is the last stage that both si
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,10 +42,12 @@ def task_sample(
     stage: str | None = None,
     objective: Objective | None = None,
     exhibits: Sequence[str] = (),
+    needs_baseline: bool = True,
 ) -> Sample:
     """The evidence of one task, with what its runs wrote into the files `exhibits`.
 
-    Raises UnfitRunsError where there is none yet.
+    Raises UnfitRunsError where there is none yet. A stage that is named may lack the baseline where it is not
+    needed.
     """
     source = f"{round_state.round.id}/{task.task.name}"
     chosen = stage if stage is not None else _stage(task)
@@ -55,8 +57,22 @@ def task_sample(
     aim = objective if objective is not None else task.task.objective
     kept = [run for run in _runs(task, chosen) if not _has_confirmed(task, run) or _decides(task, run)]
     runs = with_best((_judged(task, run, paths, exhibits) for run in kept), aim.metric, aim.direction)
-    made = sample_of(runs, source=source, objective=aim, baseline=BASELINE, stage=chosen)
-    return replace(made, notes=(*made.notes, *_notes(task, chosen, kept)))
+    has_baseline = needs_baseline or any(run.config == BASELINE for run in kept)
+    made = sample_of(
+        runs, source=source, objective=aim, baseline=BASELINE if has_baseline else None, stage=chosen
+    )
+    return replace(
+        made, notes=(*made.notes, *_notes(task, chosen, kept)), elsewhere=tuple(_elsewhere(task, kept))
+    )
+
+
+def _elsewhere(task: TaskState, kept: Sequence[RunFinished]) -> Iterator[JudgedRun]:
+    """Every other run that ended: what it cost, and what it measured where it ended well."""
+    judged = {run.attempt_id for run in kept}
+    ends = (attempt.finished for tries in task.attempts.values() for attempt in tries)
+    for run in ends:
+        if run is not None and run.attempt_id not in judged:
+            yield _told(task, run, finite_metrics(run.extra) if run.status == "ok" else {})
 
 
 def _stage(task: TaskState) -> str | None:
@@ -102,7 +118,17 @@ def _judged(task: TaskState, run: RunFinished, paths: RoundPaths, exhibits: Sequ
         "best_val_tok_acc": run.best_val_tok_acc,
         objective.metric: run.value,
     }
-    metrics = finite_metrics(known)
+    told = _told(task, run, finite_metrics(known))
+    return replace(
+        told,
+        curve=_curve(run, objective.metric, paths),
+        counts={**told.counts, **_correct(run, paths)},
+        exhibits=read_exhibits(paths.run(run.run_dir).root, exhibits),
+    )
+
+
+def _told(task: TaskState, run: RunFinished, metrics: Mapping[str, float]) -> JudgedRun:
+    """The run as its record tells it; nothing is read from its folder."""
     spent: dict[str, Any] = {
         "train_seconds": run.train_seconds,
         "eval_seconds": run.eval_seconds,
@@ -114,13 +140,11 @@ def _judged(task: TaskState, run: RunFinished, paths: RoundPaths, exhibits: Sequ
         stage=run.stage,
         protocol=run.protocol,
         metrics=metrics,
-        curve=_curve(run, objective.metric, paths),
-        counts={**counts_in(metrics), **_correct(run, paths)},
+        counts=counts_in(metrics),
         wall_seconds=run.wall_seconds if run.contaminated is None else None,
         parameters=task.task.variant(run.config).config,
         # what came from the cache was paid for before; what shared its device took longer than it should
         cost=finite_metrics(spent) if run.cached_from is None and run.contaminated is None else {},
-        exhibits=read_exhibits(paths.run(run.run_dir).root, exhibits),
         origin=f"runs/{run.run_dir}",
     )
 

@@ -19,6 +19,7 @@ from scheduler.judging._markdown import cell, table
 from scheduler.judging.evidence import Sample, UnfitRunsError
 from scheduler.judging.protocol import Judged
 from scheduler.report.documents import documents_of
+from scheduler.report.learnings import judge_options
 from scheduler.report.printable import one_line
 from scheduler.report.round_evidence import task_sample
 from scheduler.rounds.paths import RoundPaths
@@ -41,7 +42,7 @@ class SideLabel:
 
 def side_labels(round_state: RoundState, paths: RoundPaths) -> tuple[SideLabel, ...]:
     """Every way of judging that the round asks for, of every task, in file order."""
-    asked = round_state.round.judge
+    asked = judge_options(round_state, paths)
     if not asked:
         return ()
     return tuple(

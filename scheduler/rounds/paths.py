@@ -93,6 +93,11 @@ class RoundPaths:
         return self.root / "suggested.toml"
 
     @property
+    def learnings(self) -> Path:
+        """What a person has added to the learnings of its spec; nobody else writes it."""
+        return self.root / "learnings.toml"
+
+    @property
     def judged(self) -> Path:
         """Documents of other ways of judging, made on demand."""
         return self.root / "judged"

@@ -17,7 +17,7 @@ from text_fixtures import TASKS, config_of, context
 torch = pytest.importorskip("torch")
 
 from trainers.contract import BadArgumentsError, Context, DataError, Evaluation  # noqa: E402
-from trainers.future_seed import Config, full_step, prepare, resume, train  # noqa: E402
+from trainers.future_seed import Config, full_step, prepare, train  # noqa: E402
 from trainers.future_seed.exercise import exercise_of  # noqa: E402
 from trainers.future_seed.initial import initialise  # noqa: E402
 from trainers.future_seed.text import execution  # noqa: E402
@@ -67,24 +67,13 @@ def test_a_task_trains_and_scores_on_its_fixture(tmp_path: Path, cache: Path, ta
         assert last.extra["gate_l1"] != first.extra["gate_l1"]
 
 
-@pytest.mark.parametrize("task", ["arc_mc", "retrieval_embedding"])
-def test_the_same_seed_gives_the_same_bits(tmp_path: Path, cache: Path, task: str) -> None:
+def test_the_same_seed_gives_the_same_bits(tmp_path: Path, cache: Path) -> None:
     found = [
-        [(e.loss, e.acc, dict(e.extra)) for e in evaluations(config_of(task), here)]
+        [(e.loss, e.acc, dict(e.extra)) for e in evaluations(config_of("retrieval_embedding"), here)]
         for here in (context(tmp_path, cache_dir=cache, seed=seed) for seed in (1, 1, 2))
     ]
     assert found[0] == found[1]
     assert found[0] != found[2]
-
-
-def test_a_text_run_goes_on_from_where_another_stopped(tmp_path: Path, cache: Path) -> None:
-    config, kept = config_of("squad", lr_schedule="constant"), []
-    here = context(tmp_path, cache_dir=cache, keep_step=2, keep=kept.append)
-    *_, whole = evaluations(config, here)
-    there = replace(here, keep_step=None)
-    (last,) = list(train(resume(prepare(config, there), kept[0]), there))
-    assert (last.step, last.loss, last.extra) == (whole.step, whole.loss, whole.extra)
-    assert np.array_equal(last.scores, whole.scores)
 
 
 def trained(task: str, tmp_path: Path, cache: Path, **changes: Any) -> tuple[Any, Any]:

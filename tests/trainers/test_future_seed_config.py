@@ -135,7 +135,7 @@ def test_the_costliest_variant_is_known_without_running_it():
 EXAMPLES = Path(__file__).parents[2] / "queue" / "examples"
 
 
-@pytest.mark.parametrize("name", ["demo.toml", "adaptive_search.toml", "grid.toml"])
+@pytest.mark.parametrize("name", ["demo.toml", "adaptive_search.toml", "grid.toml", "real_text.toml"])
 def test_the_example_specs_hold_arguments_that_the_trainer_accepts(name):
     spec = tomllib.loads((EXAMPLES / name).read_text())
     for task in spec["tasks"]:

@@ -188,7 +188,7 @@ def test_the_fingerprint_follows_the_bytes_of_the_data_and_a_missing_file_is_no_
 
 
 def test_a_file_that_is_missing_or_malformed_is_told_by_name_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no file gone\.jsonl .* `schedctl retry`"):
+    with pytest.raises(DataError, match=r"there is no file gone\.jsonl .* under another id"):
         read_rows("gone.jsonl")
     (tmp_path / "a.csv").touch()
     with pytest.raises(DataError, match=r"neither \.jsonl nor \.parquet"):

@@ -11,8 +11,10 @@ import pytest
 from fakes.world import CPU, GPU, World, checked, failed, make_round, ok, play, task
 
 from scheduler.decide import facts, inputs
+from scheduler.decide.failures import Limits
 from scheduler.decide.progress import ENDED_ROUNDS_SHOWN, EVALUATIONS_SHOWN, status_of
 from scheduler.decide.state import State, Worker, fold
+from scheduler.decide.step import why_nothing_runs
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -114,6 +116,12 @@ def test_what_was_seen_around_the_daemon_is_a_reason() -> None:
     state = State(devices={"cpu": CPU})
     state = replace(state, live=replace(state.live, waits={"gpu": "process 7 (python) uses the GPU"}))
     assert status(state)["why"] == "process 7 (python) uses the GPU"
+
+
+def test_an_empty_queue_is_no_reason_while_the_disk_keeps_specs_out_of_it() -> None:
+    state = State(devices={"cpu": CPU})
+    state = replace(state, live=replace(state.live, waits={"disk": "disk: 0 MiB free"}))
+    assert why_nothing_runs(state, Limits()) == "disk: 0 MiB free"
 
 
 def test_a_parked_task_is_listed_with_its_remedy_also_when_its_round_has_ended() -> None:

@@ -21,7 +21,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Only tensors are accepted; a file that holds code is refused by torch before it runs.
     """
     if not path.is_file():
-        raise DataError(f"there is no checkpoint at {path}: give the path of a published RWKV-7 .pth file")
+        raise DataError(
+            f"there is no checkpoint at {path}: put a published RWKV-7 .pth file there, then submit the "
+            "round under another id"
+        )
     tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if not isinstance(tensors, dict) or "blocks.0.att.r_k" not in tensors:
         raise DataError(f"{path} is no RWKV-7 checkpoint: it holds no tensor named blocks.0.att.r_k")

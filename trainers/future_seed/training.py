@@ -47,8 +47,11 @@ class Prepared:
 def prepare(config: Config, context: Context) -> Prepared:
     """Evaluation set and initial weights. Equal arguments and seed give equal bits."""
     torch.set_num_threads(context.threads)
+    # Looked for first: it takes a moment to find it missing, and may take minutes to read the data.
+    tensors = None if config.weights is None else read_checkpoint(Path(config.weights))
     exercise = exercise_of(config, context)
-    model = first_model(config, exercise.n_vocab, torch.Generator().manual_seed(context.seed))
+    generator = torch.Generator().manual_seed(context.seed)
+    model = first_model(config, exercise.n_vocab, tensors, generator)
     return Prepared(
         config=config,
         exercise=exercise,
@@ -58,10 +61,12 @@ def prepare(config: Config, context: Context) -> Prepared:
     )
 
 
-def first_model(config: Config, n_vocab: int, generator: torch.Generator) -> Rwkv7:
-    """The model that training begins with: a published one, or one that is drawn."""
-    if config.weights is not None:
-        model = published_model(config, Path(config.weights), n_vocab)
+def first_model(
+    config: Config, n_vocab: int, tensors: dict[str, Tensor] | None, generator: torch.Generator
+) -> Rwkv7:
+    """The model that training begins with: that of a checkpoint's tensors, or one that is drawn."""
+    if tensors is not None:
+        model = published_model(config, tensors, n_vocab)
     else:
         model = make_model(config, n_vocab=n_vocab)
         initialise(model, generator)
@@ -72,18 +77,18 @@ def first_model(config: Config, n_vocab: int, generator: torch.Generator) -> Rwk
     return model
 
 
-def published_model(config: Config, path: Path, n_vocab: int) -> Rwkv7:
+def published_model(config: Config, tensors: dict[str, Tensor], n_vocab: int) -> Rwkv7:
     """The model of a checkpoint, in float32, with the gates that `config` asks for."""
-    tensors = read_checkpoint(path)
     shape = shape_of(tensors)
     if shape.n_vocab < n_vocab:
         raise DataError(
-            f"{path} knows {shape.n_vocab} tokens, and the tokenizer {config.tokenizer!r} has {n_vocab}"
+            f"{config.weights} knows {shape.n_vocab} tokens, and the tokenizer {config.tokenizer!r} has "
+            f"{n_vocab}"
         )
     if config.gate != "none" and max(1, config.layer_start) >= shape.n_layer:
         raise BadArgumentsError(
-            f"layer_start = {config.layer_start} leaves no layer to seed: {path} has the layers 0 to "
-            f"{shape.n_layer - 1}"
+            f"layer_start = {config.layer_start} leaves no layer to seed: {config.weights} has the layers "
+            f"0 to {shape.n_layer - 1}"
         )
     model = _of_shape(config, shape)
     load_into(model, tensors)

@@ -19,7 +19,7 @@ WORLD_VERSION = 1
 #: shares of the characters that the base model reads
 TALES, BLOCKS, CRITIC = 0.15, 0.45, 0.40
 #: after a block, the chance that another one follows in the same document; where none does, the text ends
-ANOTHER_BLOCK = 0.6
+ANOTHER_BLOCK = 0.66
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ _MORE = (
     "They ate bread and honey by the {place}.",
 )
 #: share of the responses in blocks without their last sentence: what is written after them is no better
-UNFINISHED = 0.19
+UNFINISHED = 0.22
 #: share of the spoilt responses that are about somebody else, which a model of this size cannot tell: it
 #: bounds the critic's AUC at 1 - ASTRAY / 2
 ASTRAY = 0.12

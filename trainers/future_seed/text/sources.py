@@ -82,8 +82,8 @@ def read_rows(source: str) -> Iterator[Row]:
     path = Path(source)
     if not path.is_file():
         raise DataError(
-            f"there is no file {source} (looked in {Path.cwd()}): put it there, then `schedctl retry`, or "
-            "name another one in `data` or `eval_data`"
+            f"there is no file {source} (looked in {Path.cwd()}): put it there, then submit the round "
+            "under another id; what has run is not run again"
         )
     match path.suffix:
         case ".jsonl" | ".json":
