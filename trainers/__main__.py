@@ -1,4 +1,4 @@
-"""Which way is this process to serve? As a worker, or to check the configs of a spec, or to regrade runs."""
+"""Which way is this process to serve? As a worker, or to answer one question about specs, runs or files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def main() -> None:
     work.add_argument("--out", dest="out_fd", type=int, required=True, metavar="FD")
     verbs.add_parser("check", help="validate configs: a JSON object on stdin, one on stdout")
     verbs.add_parser("regrade", help="metrics of stored runs: a JSON object on stdin, one on stdout")
+    verbs.add_parser("squeeze", help="singular values of adapters: a JSON object on stdin, one on stdout")
     arguments = parser.parse_args()
     if arguments.verb == "work":
         from trainers._worker import work as serve
@@ -22,6 +23,10 @@ def main() -> None:
         from trainers._regrade import regrade
 
         regrade()
+    elif arguments.verb == "squeeze":
+        from trainers._squeeze import squeeze
+
+        squeeze()
     else:
         from trainers._check import check
 

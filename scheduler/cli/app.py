@@ -33,6 +33,7 @@ from scheduler.cli import (
     schema,
     service,
     show,
+    squeeze,
     status,
     submit,
     tidy,
@@ -129,6 +130,7 @@ for verb in (
     rebuild.rebuild,
     regrade.regrade,
     report.report,
+    squeeze.squeeze,
 ):
     app.command()(verb)
 

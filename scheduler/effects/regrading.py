@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-
-from scheduler.effects.child import run_child
-from scheduler.effects.environment import worker_environment
+from scheduler.effects.trainers_child import NoAnswerError, answer_of
 
 #: for all runs of one question: a hundred thousand samples take some seconds
 _SECONDS = 600.0
-_ANSWER_BYTES = 64 * 2**20
 
 
 class RegradeError(Exception):
@@ -52,20 +46,7 @@ def regraded(home: Path, trainer: str, version: str | None, paths: Sequence[Path
         "paths": [str(path.absolute()) for path in paths],
     }
     try:
-        end = run_child(
-            [sys.executable, "-P", "-m", "trainers", "regrade"],
-            stdin=orjson.dumps(asked),
-            seconds=_SECONDS,
-            environment=worker_environment(os.environ),
-            max_stdout_bytes=_ANSWER_BYTES,
-        )
-        told = orjson.loads(end.stdout)
-    except OSError as error:
-        raise RegradeError(f"trainer {trainer} could not be asked: {error}") from error
-    except orjson.JSONDecodeError as error:
-        said = end.stderr.decode(errors="replace").strip().splitlines()
-        why = f"over its limit of {end.exceeded}" if end.exceeded else said[-1] if said else "no answer"
-        raise RegradeError(f"trainer {trainer} could not be asked: {why}") from error
-    if told["problem"] is not None:
-        raise RegradeError(told["problem"])
+        told = answer_of("regrade", asked, seconds=_SECONDS)
+    except NoAnswerError as error:
+        raise RegradeError(str(error)) from error
     return Answer(version=told["version"], runs=tuple(Regraded(**run) for run in told["runs"]))
