@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +25,23 @@ def documents_of(answer: Judged) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Picture:
+    """A block of curves, drawn."""
+
+    svg: Any
+    caption: str
+    legend: tuple[LegendEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """A block with what the template cannot make of it."""
+    """A block, or pictures that follow each other, with what the template cannot make of it."""
 
     kind: str
     block: Block
-    svg: Any = None
+    #: side by side
+    pictures: tuple[_Picture, ...] = ()
+    #: that all of the pictures have; empty where each needs its own
     legend: tuple[LegendEntry, ...] = ()
     #: of a passage: (text, the word of its mark or nothing)
     parts: tuple[tuple[Any, str], ...] = ()
@@ -38,29 +50,36 @@ class _Shown:
 def render_way(page: Page) -> str:
     """`page` as one file of HTML: escaped, without scripts, and nothing is fetched."""
     sections = [
-        (
-            section,
-            [_shown(block, f"s{number}b{place}") for place, block in enumerate(section.blocks, start=1)],
-        )
+        (section, list(_all_shown(section.blocks, f"s{number}")))
         for number, section in enumerate(page.sections, start=1)
     ]
     return render("way.html", page=page, sections=sections)
 
 
-def _shown(block: Block, name: str) -> _Shown:
-    kind = _KINDS[type(block)]
-    if isinstance(block, Curves):
-        drawn = pictures.lines_picture(
-            [(_style(line, place), _curve(line)) for place, line in _ordered(block.lines)],
-            x_label=block.x_label,
-            words=block.title,
-            name=name,
-            title=f"{block.title} against {block.x_label}",
-        )
-        return _Shown(kind=kind, block=block, svg=markup(drawn), legend=tuple(_legend(block.lines)))
-    if isinstance(block, Passage):
-        return _Shown(kind=kind, block=block, parts=tuple(_parts(block)))
-    return _Shown(kind=kind, block=block)
+def _all_shown(blocks: Sequence[Block], name: str) -> Iterator[_Shown]:
+    numbered = enumerate(blocks, start=1)
+    for kind, group in itertools.groupby(numbered, key=lambda each: _KINDS[type(each[1])]):
+        members = list(group)
+        drawn = [_picture(block, f"{name}b{n}") for n, block in members if isinstance(block, Curves)]
+        if drawn:
+            legends = {picture.legend for picture in drawn}
+            shared = drawn[0].legend if len(legends) == 1 and len(drawn[0].legend) > 1 else ()
+            yield _Shown(kind=kind, block=members[0][1], pictures=tuple(drawn), legend=shared)
+            continue
+        for _, block in members:
+            parts = tuple(_parts(block)) if isinstance(block, Passage) else ()
+            yield _Shown(kind=kind, block=block, parts=parts)
+
+
+def _picture(block: Curves, name: str) -> _Picture:
+    drawn = pictures.lines_picture(
+        [(_style(line, place), _curve(line)) for place, line in _ordered(block.lines)],
+        x_label=block.x_label,
+        words=block.title,
+        name=name,
+        title=f"{block.title} against {block.x_label}",
+    )
+    return _Picture(svg=markup(drawn), caption=block.caption, legend=tuple(_legend(block.lines)))
 
 
 def _ordered(lines: Sequence[Line]) -> Iterator[tuple[int | None, Line]]:

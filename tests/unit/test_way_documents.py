@@ -103,6 +103,19 @@ def test_the_baseline_of_a_picture_is_drawn_last_and_named_first() -> None:
     assert html.rindex("stroke: var(--baseline)") > html.rindex("stroke: var(--series-1)")
 
 
+@pytest.mark.parametrize(("labels", "legends"), [(("a", "b"), 1), (("a", "c"), 2)])
+def test_pictures_side_by_side_share_a_legend_that_fits_all_of_them(
+    labels: tuple[str, str], legends: int
+) -> None:
+    def curves(*names: str) -> Curves:
+        lines = tuple(Line(label=name, x=(0, 1), mean=(1, 2)) for name in names)
+        return Curves(title="loss", x_label="step", lines=lines)
+
+    html = render_way(page(curves("a", "b"), curves(*labels)))
+    assert html.count('<ul class="legend">') == legends
+    assert html.count("<figure>") == 2
+
+
 @pytest.mark.parametrize("sides", [{"low": (1.0,)}, {"low": (1.0, 2.0)}, {"mean": (1.0,)}])
 def test_a_line_with_sides_of_different_lengths_is_refused(sides: Mapping[str, Any]) -> None:
     with pytest.raises(ValueError, match="different lengths"):
