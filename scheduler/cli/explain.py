@@ -109,8 +109,8 @@ def _task(task: TaskState, outlook: Outlook, reused: tuple[str, ...], known: Sta
     yield f"  batch size: {_batch_size(task)}"
     if not task.task.identity.is_complete:
         yield (
-            "  nothing of this task is cached across rounds: neither inputs nor a git checkout tell what"
-            " it depends on"
+            "  nothing of this task is cached across rounds: not all that it depends on is known, a command's"
+            " inputs or git checkout, a file that is missing, or the revision of a data set"
         )
     yield from (f"  {line}" for line in prospects(task.task, _background(task, known)))
     yield from (f"  {line}" for line in reused)

@@ -111,8 +111,9 @@ class Measurement:
         (now,) = as_accepted(checked).tasks.values()
         if not now.task.identity.is_complete:
             raise UsageError(
-                f"nothing can be kept of task {now.task.name}: neither inputs nor a git checkout tell what"
-                " its result depends on. Name its files in `inputs`."
+                f"nothing can be kept of task {now.task.name}: not all that its result depends on is known."
+                " Name a command's files in `inputs`, put missing files where they belong, or pin the"
+                " @REVISION of a data set."
             )
         return cls(home=home, task=now, stage=at, seeds=seeds, spec=spec)
 

@@ -88,7 +88,7 @@ def test_noise_is_measured_once_shown_and_reused(home: Home, spec: str) -> None:
         (("{spec}",), 3, "which task? it has sums, other"),
         (("{spec}", "sum"), 3, "has no task 'sum'"),
         (("{spec}", "sums", "--stage", "long"), 3, "has no stage 'long'; it has quick, medium"),
-        (("{spec}", "other"), 2, "Name its files in `inputs`"),
+        (("{spec}", "other"), 2, "Name a command's files in `inputs`"),
         (("nowhere", "sums"), 3, "nowhere"),
         (("{spec}", "sums", "--seeds", "1"), 2, "seeds"),
     ],

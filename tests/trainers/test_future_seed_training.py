@@ -317,6 +317,16 @@ def test_the_ceilings_are_reported_where_they_apply(tmp_path):
     assert not prepare(Config(side=9, masked=28), context(tmp_path)).exercise.ceilings
 
 
+def test_an_untrained_model_guesses_however_large_its_vocabulary():
+    tokens = torch.randint(4096, (2, 16), generator=torch.Generator().manual_seed(1))
+    for n_vocab in (8, 257, 4096):
+        model = make_model(Config(n_layer=2), n_vocab=n_vocab)
+        initialise(model, torch.Generator().manual_seed(0))
+        logits, _ = model(tokens % n_vocab)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens.flatten() % n_vocab)
+        assert loss.item() == pytest.approx(np.log(n_vocab), rel=0.2)
+
+
 def test_only_future_seed_learns_what_stands_to_the_right(tmp_path):
     """In `retrieval` the pairs follow the question: without Future-Seed nothing beats chance, 1/4 here."""
     here = context(tmp_path, max_steps=100, eval_every=100, bsz=32, n_eval=256)

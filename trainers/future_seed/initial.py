@@ -26,8 +26,10 @@ def initialise(model: Rwkv7, generator: torch.Generator) -> None:
     for layer, block in enumerate(model.blocks):
         _initialise_time_mix(block, layer, model.shape.n_layer, generator)
         _initialise_channel_mix(block, layer, model.shape.n_layer, generator)
-    scale = 0.5 * math.sqrt(vocabulary / width) if vocabulary > width else 0.5
-    _orthogonal(model.head.weight, scale, generator)
+    # A row of the head has length 0.5 or less, however large the vocabulary: logits begin small.
+    nn.init.orthogonal_(
+        model.head.weight, gain=0.5 * math.sqrt(max(1.0, vocabulary / width)), generator=generator
+    )
 
 
 def _initialise_time_mix(block: Block, layer: int, n_layer: int, generator: torch.Generator) -> None:
