@@ -55,7 +55,7 @@ class TrainerContract:
                 f"_registry.load({self.trainer!r}, Path({str(self.home.resolve())!r}))"
             )
         code = f"import sys; {load}; print(sorted({{'torch', 'transformers'}} & sys.modules.keys()))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
         assert done.stdout.strip() == "[]", f"import it inside prepare and train: {done.stdout}{done.stderr}"
 
     def test_every_argument_is_described_and_unknown_ones_are_refused(self) -> None:

@@ -30,6 +30,9 @@ PRINTING_CALLS = {"print", "typer.echo", "typer.secho", "click.echo", "sys.stdou
 EXCEPTIONS = {
     # the one door itself
     ("scheduler/cli/saying.py", "sys.stdout.write"),
+    # what a model wrote is run there and nowhere else, in a process of its own with every door shut
+    ("trainers/_sandboxed.py", "exec"),
+    ("trainers/_sandboxed.py", "compile"),
 }
 
 
@@ -73,7 +76,12 @@ def test_no_command_goes_through_a_shell() -> None:
 
 
 def test_nothing_makes_code_of_data() -> None:
-    found = [place(path, node) for path in SOURCES for node, name in calls(path) if name in FORBIDDEN_CALLS]
+    found = [
+        place(path, node)
+        for path in SOURCES
+        for node, name in calls(path)
+        if name in FORBIDDEN_CALLS and (str(path.relative_to(ROOT)), name) not in EXCEPTIONS
+    ]
     assert found == []
 
 
