@@ -26,13 +26,10 @@ class Batch:
     masked: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on `device`. To CUDA it goes from pinned memory, so that nothing waits for the copy."""
+        """The batch on `device`."""
         if self.tokens.device == device:
             return self
-        parts = [self.tokens, self.masked]
-        if device.type == "cuda":
-            parts = [part.pin_memory() for part in parts]
-        tokens, masked = (part.to(device, non_blocking=True) for part in parts)
+        tokens, masked = onto(device, self.tokens, self.masked)
         return Batch(tokens=tokens, masked=masked)
 
     def split(self, size: int) -> Iterator[Batch]:
@@ -41,29 +38,43 @@ class Batch:
             yield Batch(tokens=tokens, masked=masked)
 
 
-class TrainingBatches:
-    """An endless stream of fresh examples. The same seed gives the same stream, whatever the variant."""
+def onto(device: torch.device, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors on `device`; to CUDA from pinned memory, so that nothing waits for the copy."""
+    if device.type != "cuda":
+        return tuple(tensor.to(device) for tensor in tensors)
+    return tuple(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
+
+
+class SeededStream:
+    """What is drawn for the data. The same seed gives the same stream, whatever the variant."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng([seed, DATA_STREAM])
+
+    @property
+    def position(self) -> Mapping[str, Any]:
+        """Where the stream is: one of the same data and batch size that is put there gives the same rest."""
+        return self._generator.bit_generator.state
+
+    @position.setter
+    def position(self, position: Mapping[str, Any]) -> None:
+        self._generator.bit_generator.state = position
+
+
+class TrainingBatches(SeededStream):
+    """An endless stream of fresh examples."""
 
     def __init__(self, task: Task, *, seed: int, bsz: int) -> None:
+        super().__init__(seed)
         self._task = task
         #: examples in a batch
         self.bsz = bsz
-        self._generator = np.random.default_rng([seed, DATA_STREAM])
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
         return as_batch(self._task.draw(self._generator, self.bsz, held_out=False))
-
-    @property
-    def position(self) -> Mapping[str, Any]:
-        """Where the stream is: one of the same task and batch size that is put there gives the same rest."""
-        return self._generator.bit_generator.state
-
-    @position.setter
-    def position(self, position: Mapping[str, Any]) -> None:
-        self._generator.bit_generator.state = position
 
 
 def as_batch(examples: Examples) -> Batch:

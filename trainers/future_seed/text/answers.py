@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from trainers.contract import Context
+from trainers.future_seed.batches import onto
 from trainers.future_seed.config import Config
 from trainers.future_seed.measure import BATCH_POSITIONS, Measurement, masked_loss
 from trainers.future_seed.model import Rwkv7
-from trainers.future_seed.text.batches import DrawnBatches, aligned, onto
+from trainers.future_seed.text.batches import DrawnBatches, aligned
 from trainers.future_seed.text.building import TextSet, text_sets
 from trainers.future_seed.text.execution import Executions
 from trainers.future_seed.text.proteins import STRUCTURES

@@ -11,10 +11,11 @@ import torch
 
 from trainers import _sandbox
 from trainers._sandbox import Ending
+from trainers.future_seed.batches import onto
 from trainers.future_seed.config import Config
 from trainers.future_seed.measure import BATCH_POSITIONS
 from trainers.future_seed.model import Rwkv7
-from trainers.future_seed.text.batches import aligned, onto
+from trainers.future_seed.text.batches import aligned
 from trainers.future_seed.text.building import TextSet
 from trainers.future_seed.text.tokens import END, tokenizer
 

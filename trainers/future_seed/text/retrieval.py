@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.contract import Context, DataError
+from trainers.future_seed.batches import onto
 from trainers.future_seed.config import Config
 from trainers.future_seed.measure import BATCH_POSITIONS, Measurement
 from trainers.future_seed.model import Rwkv7
-from trainers.future_seed.text.batches import DrawnBatches, aligned, onto
+from trainers.future_seed.text.batches import DrawnBatches, aligned
 from trainers.future_seed.text.building import TextSet, text_sets
 from trainers.future_seed.text.tokens import tokenizer
 
