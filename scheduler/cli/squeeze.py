@@ -61,7 +61,7 @@ def _lines(file: str, found: RankAnalysis) -> Iterator[str]:
         mark = "->" if row.rank == found.chosen else "  "
         yield f"{mark}{row.rank:4d}  {row.mean:9.4f}  {row.lowest:6.4f}  {one_line(row.worst_layer)}"
     yield ""
-    yield f"rank {found.chosen} is the smallest power of two whose mean over layers is {found.enough:g} or more"
+    yield f"rank {found.chosen} is the smallest power of two with a mean V of {found.enough:g} or more"
     if found.untrained:
         names = ", ".join(one_line(layer) for layer in found.untrained[:4])
         more = f" and {len(found.untrained) - 4} more" if len(found.untrained) > 4 else ""

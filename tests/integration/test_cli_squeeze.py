@@ -61,7 +61,7 @@ def test_the_rank_to_take_is_marked(ask: Ask, tmp_path: Path) -> None:
     status, out, err = ask("squeeze", tmp_path / "run")
     assert (status, err) == (0, "")
     assert [line[:6] for line in out.splitlines() if line.startswith("->")] == ["->   2"]
-    assert "rank 2 is the smallest power of two whose mean over layers is 0.95" in out
+    assert "rank 2 is the smallest power of two with a mean V of 0.95" in out
 
 
 @pytest.mark.parametrize("kind", ["pth", "nested", "safetensors", "bfloat16", "lower case"])
