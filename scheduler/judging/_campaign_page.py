@@ -14,6 +14,7 @@ from scheduler.judging.page import Block, Callout, Curves, Line, Page, Paragraph
 
 if TYPE_CHECKING:
     from scheduler.judging._campaign_order import Order
+    from scheduler.judging._spread import Spread
     from scheduler.judging.campaign import CampaignJudged
 
 
@@ -26,7 +27,7 @@ def page_of(judged: CampaignJudged) -> Page:
         Section(title="Curves", blocks=tuple(_curves(judged))),
         Section(title="Litmus", blocks=tuple(_litmus(judged))),
         Section(title="Complete pairs", blocks=tuple(_completeness(judged))),
-        Section(title="Notes", blocks=tuple(Paragraph(text=note) for note in _notes(judged))),
+        Section(title="Notes", blocks=tuple(Paragraph(text=note) for note in judged.notes)),
     )
     return Page(
         title=f"Campaign: {judged.source}",
@@ -57,28 +58,32 @@ def _significance(judged: CampaignJudged) -> Iterator[Block]:
         " baseline on the same seed. The recommendation goes by the test that turns the signs of these pairs,"
         " adjusted for the number of conditions (Holm)."
     )
-    head = ("condition", "n", "level", "sd", "delta", "95 % interval", "p (signs)", "Holm p", "p (t test)")
-    rows = [(config, str(each.n), number(each.mean), number(each.sd), *("-",) * 6)
-            for config, each in list(judged.levels.items())[:1]]  # fmt: skip
+    head = ("condition", "n", "level (sd)", "delta", "95 % interval", "p (signs)", "Holm p", "p (t test)")
+    baseline, *_ = judged.levels.items()
+    rows = [(baseline[0], str(baseline[1].n), _level(baseline[1]), *("-",) * 5)]
     for test in judged.significance.primary:
-        arms, level = test.arms, judged.levels.get(test.arms.config)
+        arms = test.arms
         rows.append(
             (
                 arms.config,
                 arms.units_text,
-                number(level.mean if level else None),
-                number(level.sd if level else None),
+                _level(judged.levels.get(arms.config)),
                 delta_text(arms.delta, arms.unit),
                 interval_text(test.interval, arms.unit),
                 number(None if test.permutation is None else test.permutation.p),
                 number(test.adjusted_p),
                 number(t_test_p(arms)),
-                test.recommendation,
             )
         )
-    yield Table(head=(*head, "recommendation"), rows=tuple(rows), figures=frozenset({2, 3, 4, 6, 7, 8}))
+    yield Table(head=head, rows=tuple(rows), figures=frozenset({2, 3, 5, 6, 7}))
     if judged.reasons:
         yield Callout(title="Why the smallest p is no evidence", texts=judged.reasons)
+
+
+def _level(found: Spread | None) -> str:
+    if found is None:
+        return "-"
+    return number(found.mean) if found.sd is None else f"{number(found.mean)} ({found.sd:.2g})"
 
 
 def _order(judged: CampaignJudged) -> Iterator[Block]:
@@ -130,6 +135,11 @@ def _warnings(judged: CampaignJudged) -> Iterator[Block]:
 
 def _curves(judged: CampaignJudged) -> Iterator[Block]:
     baseline = next(iter(judged.levels), None)
+    if judged.bands:
+        yield Paragraph(
+            text="Means over seeds, step by step; a band goes from the lowest to the highest seed. The"
+            " figures lie in campaign_curves.csv."
+        )
     for metric in dict.fromkeys(band.metric for band in judged.bands):
         lines = tuple(
             Line(
@@ -143,12 +153,7 @@ def _curves(judged: CampaignJudged) -> Iterator[Block]:
             for band in judged.bands
             if band.metric == metric
         )
-        yield Curves(
-            title=metric,
-            x_label="step",
-            lines=lines,
-            caption="Mean over seeds; the band is from the lowest to the highest seed at that step.",
-        )
+        yield Curves(title=metric, x_label="step", lines=lines)
 
 
 def _litmus(judged: CampaignJudged) -> Iterator[Block]:
@@ -182,8 +187,3 @@ def _completeness(judged: CampaignJudged) -> Iterator[Block]:
         yield Paragraph(
             text=f"Incomplete: seed {named}. A condition is compared on the seeds that the baseline has too."
         )
-
-
-def _notes(judged: CampaignJudged) -> Iterator[str]:
-    yield from judged.notes
-    yield "campaign_curves.csv holds the curves: mean, lowest and highest over seeds, step by step."
