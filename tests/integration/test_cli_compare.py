@@ -154,7 +154,7 @@ def test_what_cannot_be_compared_is_said_with_what_to_do(ask: Ask, home: Home, t
             2,
             "name the baseline with --baseline; configs here: base_1M, deep_1M",
         ),
-        ((root, "--as", "varience"), 2, "there is no such way of judging; there are band, litmus"),
+        ((root, "--as", "varience"), 2, "there is no such way of judging; there are band, campaign, litmus"),
         ((root,), 2, "say with --as in which way to judge"),
         ((root, "night", "--as", "band"), 2, "rounds and files are not judged together"),
         ((tmp_path / "nothing", "--as", "band"), 3, "is no round of this home, no file and no folder"),

@@ -163,7 +163,7 @@ def test_without_a_way_the_ones_there_are_are_named(verdict: Verdict, tmp_path: 
     assert verdict("night") == 2
     assert "say with --as in which way to judge; there are litmus, band" in verdict.err
     assert verdict(csv_of(tmp_path, pairs(3))) == 2
-    assert "there are band, litmus" in verdict.err
+    assert "there are band, campaign, litmus" in verdict.err
 
 
 def test_every_way_of_judging_takes_a_round(verdict: Verdict) -> None:
@@ -178,7 +178,7 @@ def test_what_cannot_be_judged_ends_with_2_or_3_and_says_what_to_do(verdict: Ver
     file = csv_of(tmp_path, pairs(3))
     record(verdict.home)
     for arguments, status, words in (
-        ((file, "--as", "magic"), 2, "there are band, litmus, significance, targets, variance_first"),
+        ((file, "--as", "magic"), 2, "there are band, campaign, litmus, significance, targets, variance_first"),
         ((file, "--as", "significance", "--set", "alpha"), 2, "--set takes key=value"),
         ((file, "--as", "significance", "--set", "alpha=2"), 2, "significance: alpha: must be a number"),
         ((file, "--as", "significance", "--set", "alfa=.1"), 2, "did you mean 'alpha'"),
