@@ -27,6 +27,11 @@ def reduced(task: dict[str, Any], data: Path) -> dict[str, Any]:
     return {**task, "seeds": [0], "args": args, "baseline": {**variant, "layer_start": 1}, "variants": {}}
 
 
+@pytest.mark.fault(
+    "the file of a task's data is missing",
+    moment="when the round is queued",
+    outcome="the task is parked as `data`, with the file's name and what to do; the others go on",
+)
 def test_a_missing_file_is_told_by_name_and_what_to_do_and_the_other_tasks_go_on(home: Home) -> None:
     pytest.importorskip("torch")
     whole = tomllib.loads(EXAMPLE.read_text())

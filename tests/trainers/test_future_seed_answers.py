@@ -133,6 +133,11 @@ def executions(tmp_path: Path, cache: Path, monkeypatch: Any, programs: list[str
     return exercise.executions.rates(None, CPU, run_dir=tmp_path, step=7)
 
 
+@pytest.mark.fault(
+    "a program that a model wrote loops, forks without end or writes files",
+    moment="when its tests are run",
+    outcome="it ends within its limits, changes nothing, and has not passed; the run goes on",
+)
 def test_the_pass_rate_counts_programs_whose_tests_pass_and_survives_hostile_ones(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,11 @@ def test_limits_are_not_raised_from_inside() -> None:
     assert ending("import resource\nresource.getrlimit(resource.RLIMIT_CPU)") is Ending.FINISHED
 
 
+@pytest.mark.fault(
+    "the machine cannot hold a program that nobody has read",
+    moment="before it is run",
+    outcome="nothing is run; the message names what is missing and what to set",
+)
 def test_a_machine_that_cannot_hold_a_program_is_refused_by_name_and_runs_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
