@@ -129,6 +129,23 @@ def wilson_interval(successes: float, number: int, level: float = 0.95) -> Inter
     return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
+def least_cases(gate: Gate, level: float = 0.95) -> int | None:
+    """The fewest cases that can prove a gate on a rate, when each of them is as it should be.
+
+    None where the bound lies at the end of what a rate can be, or beyond it.
+    """
+    if not 0 < gate.limit < 1:
+        return None
+    room = gate.limit if gate.is_upper else 1 - gate.limit
+    z = statistics.NormalDist().inv_cdf(0.5 + level / 2)
+    # all cases good: Wilson's interval ends z^2 / (n + z^2) from the end of the scale
+    least = math.ceil(z * z * (1 - room) / room)
+    rate = 0 if gate.is_upper else 1
+    while gate.word(rate, wilson_interval(rate * least, least, level)) != "PASS":
+        least += 1
+    return least
+
+
 def read_gate(gate: Gate, runs: Sequence[Mapping[str, float]], level: float = 0.95) -> GateReading:
     """The metric of `gate` over the metrics of runs: a rate from its counts, any other from their mean.
 

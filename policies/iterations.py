@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from policies._gates import Gate, GateReading, gate_problems, parse_gate, read_gate
+from policies._gates import Gate, GateReading, gate_problems, least_cases, parse_gate, read_gate
 from policies._guards import STOPPED_AS_NO_OP, broken_class, infrastructure_class
 from policies.evidence import BASELINE, Decision, Hold, Observation, Promote, Prune, TaskEvidence, Verdict
 from policies.steps import Decide, PossibleRun, Run, TaskView
 from policies.variant_by_variant import VariantByVariant
 
-#: the stage that is run in shards
-SCALE = "long"
+#: the stage that is run in shards, its first slot, and the slot of each stage before it
+SCALE, FIRST_OF_SCALE = "long", 3
+SLOTS = {"quick": 0, "medium": 1, "confirm": 2}
 MOST_SHARDS = 1000
 _SECONDS_AN_HOUR = 3600.0
 
@@ -65,8 +66,8 @@ class Policy(VariantByVariant):
     def slots(self, stage: str, listed: int) -> tuple[int, ...]:
         """One at a time; at `long` as many as there are shards. No two stages share a seed."""
         if stage == SCALE:
-            return tuple(range(2, 2 + self.shards))
-        return (0,) if stage == "quick" else (1,)
+            return tuple(range(FIRST_OF_SCALE, FIRST_OF_SCALE + self.shards))
+        return (SLOTS[stage],)
 
     def after(self, stage: str, evidence: TaskEvidence) -> Decision:
         """Prune who misses a gate, promote who keeps all of them."""
@@ -103,6 +104,17 @@ class Policy(VariantByVariant):
             if readings:
                 return _verdict(stage, readings, is_last=stage == evidence.stages[-1])
         return Verdict(name="INCONCLUSIVE", reason="no run whose gates could be read")
+
+    def claims(self) -> Iterator[str]:
+        """What a task can show at best, in words."""
+        yield (
+            "iterations holds variants against gates, not against the baseline: its best verdict is SUGGESTIVE,"
+            " where every gate is proven at the last stage"
+        )
+        for gate in self._gates:
+            least = least_cases(gate, self.level)
+            if least is not None:
+                yield f"{gate}: a proof takes {least} samples at least, with not one that fails"
 
     def _readings(self, runs: tuple[Observation, ...], evidence: TaskEvidence) -> tuple[GateReading, ...]:
         """Every gate over the runs that can be used; nothing where there are none."""

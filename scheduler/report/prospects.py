@@ -182,6 +182,10 @@ def _remedy(able: Finds, noise: KnownNoise, found: EvaluationSet, objective: Obj
 def _without_looks(task: Task, policy: Policy, noises: Mapping[str, KnownNoise]) -> Iterator[str]:
     """What a policy can claim that judges on the seeds which selected."""
     objective, stage = task.objective, _confirming(task)
+    claims = getattr(policy, "claims", None)
+    if claims is not None:
+        yield from claims()
+        return
     yield (
         f"{task.policy.name} looks at no fresh seeds: its best verdict is SUGGESTIVE, since the seeds that"
         " judge a variant have selected it"

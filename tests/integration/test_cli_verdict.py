@@ -178,7 +178,11 @@ def test_what_cannot_be_judged_ends_with_2_or_3_and_says_what_to_do(verdict: Ver
     file = csv_of(tmp_path, pairs(3))
     record(verdict.home)
     for arguments, status, words in (
-        ((file, "--as", "magic"), 2, "there are band, campaign, litmus, significance, targets, variance_first"),
+        (
+            (file, "--as", "magic"),
+            2,
+            "there are band, campaign, litmus, significance, targets, variance_first",
+        ),
         ((file, "--as", "significance", "--set", "alpha"), 2, "--set takes key=value"),
         ((file, "--as", "significance", "--set", "alpha=2"), 2, "significance: alpha: must be a number"),
         ((file, "--as", "significance", "--set", "alfa=.1"), 2, "did you mean 'alpha'"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policies import make_policy
-from policies._gates import parse_gate, read_gate
+from policies._gates import least_cases, parse_gate, read_gate
 from policies.evidence import BASELINE, Hold, Objective, Observation, Promote, Prune, TaskEvidence
 from policies.iterations import Policy
 from policies.steps import Decide, Judge, Run, TaskView
@@ -75,7 +75,7 @@ def test_iterations_run_in_order_and_only_who_keeps_the_gates_goes_on() -> None:
         "run shorter quick 0",
         "run stops quick 0",
         "run stops medium 1",
-        "run stops long 2",
+        "run stops long 3",
     ]
     assert "pruned shorter quick: FAIL: runaway_rate 50.0 %, 12 of 24 (< 5 %)" in steps
     assert steps[-1].startswith("SUGGESTIVE stops: PASS: runaway_rate 0.0 %, 0 of 500")
@@ -84,14 +84,14 @@ def test_iterations_run_in_order_and_only_who_keeps_the_gates_goes_on() -> None:
 def test_the_baseline_is_an_iteration_and_is_scaled_only_when_it_keeps_the_gates() -> None:
     steps = played(Policy(gates=GATES), {BASELINE: {"medium": 30}, "stops": {}})
     assert "run baseline medium 1" in steps
-    assert "run baseline long 2" not in steps
-    assert "run stops long 2" in steps
+    assert "run baseline long 3" not in steps
+    assert "run stops long 3" in steps
 
 
 def test_no_two_stages_share_a_seed_and_scale_comes_in_shards() -> None:
     policy = Policy(gates=GATES, shards=3)
-    slots = [slot for stage in STAGES for slot in policy.slots(stage, 1)]
-    assert slots == [0, 1, 2, 3, 4]
+    slots = [slot for stage in (*STAGES, "confirm") for slot in policy.slots(stage, 1)]
+    assert len(slots) == len(set(slots)) == 6
 
 
 def test_nothing_starts_once_the_budget_is_spent_and_the_reason_is_told() -> None:
@@ -166,3 +166,24 @@ def test_options_that_cannot_be_are_refused_by_name(options: dict[str, Any], nam
 def test_a_run_with_metrics_can_still_be_told_apart_by_its_hash() -> None:
     run, again = seen("v", "quick", 0, 3), seen("v", "quick", 0, 3)
     assert {run} == {again}
+
+
+@pytest.mark.parametrize(
+    ("gate", "least"),
+    [
+        ("r < 5 %", 73),
+        ("r <= 1 %", 381),
+        ("r >= 70 %", 9),
+        ("r > 0.9", 35),
+        ("r < 0 %", None),
+        ("tokens < 400", None),
+    ],
+)
+def test_what_a_proof_takes_is_told_beforehand(gate: str, least: int | None) -> None:
+    found = least_cases(parse_gate(gate))
+    assert found == least
+    if found is not None:
+        good = found if ">" in gate else 0
+        runs = [{"r": good / found, "r_successes": float(good), "r_n": float(found)}]
+        assert read_gate(parse_gate(gate), runs).word == "PASS"
+        assert str(found) in " ".join(Policy(gates=(gate,)).claims())
