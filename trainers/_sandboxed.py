@@ -55,8 +55,11 @@ HARMLESS = {
 #: calls of which only some uses are harmless
 OPEN, OPENAT, FCNTL, PRLIMIT, CLONE3 = (2, -1), (257, 56), (72, 25), (302, 261), (435, 435)
 
-#: every flag of open(2) by which a file comes to be, changes or may be written
-WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_TMPFILE
+#: every flag of open(2) by which a file comes to be, changes or may be written; O_TMPFILE holds the bit of
+#: O_DIRECTORY, with which folders are listed
+WRITING_FLAGS = (
+    os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | (os.O_TMPFILE & ~os.O_DIRECTORY)
+)
 
 #: commands of fcntl(2) that concern the descriptor alone
 FCNTL_COMMANDS = (0, 1, 2, 3, 1030)

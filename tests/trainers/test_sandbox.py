@@ -25,7 +25,8 @@ def ending(*parts: str, memory_mib: int = 512) -> Ending:
 
 def test_a_solution_that_passes_its_tests_runs_to_its_end() -> None:
     _sandbox.check()
-    solution = "import collections, heapq, math, re\ndef twice(x):\n    return 2 * x\n"
+    imports = "import collections, heapq, math, re, statistics\nimport xml.etree.ElementTree\n"
+    solution = f"{imports}def twice(x):\n    return 2 * x\n"
     assert ending(solution, "assert twice(4) == 8", "assert twice(0) == 0") is Ending.FINISHED
 
 
@@ -96,6 +97,7 @@ def test_no_file_is_made_changed_or_deleted(tmp_path: Path) -> None:
         f"import os; os.chmod({str(victim)!r}, 0)",
         f"import os; os.mkdir({str(tmp_path / 'folder')!r})",
         f"import os; os.symlink('/', {str(tmp_path / 'link')!r})",
+        f"import os; os.open({str(tmp_path)!r}, os.O_TMPFILE | os.O_WRONLY)",
     ):
         assert ending(program) is Ending.FAILED, program
     assert [path.name for path in tmp_path.iterdir()] == ["victim"]
