@@ -108,8 +108,8 @@ class Policy(VariantByVariant):
     def claims(self) -> Iterator[str]:
         """What a task can show at best, in words."""
         yield (
-            "iterations holds variants against gates, not against the baseline: its best verdict is SUGGESTIVE,"
-            " where every gate is proven at the last stage"
+            "iterations holds variants against gates, not against the baseline: its best verdict is"
+            " SUGGESTIVE, where every gate is proven at the last stage"
         )
         for gate in self._gates:
             least = least_cases(gate, self.level)
