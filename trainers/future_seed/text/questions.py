@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trainers.future_seed.text.items import Item, Paragraph, UnusableRowError, words
+from trainers.future_seed.text.items import Item, Paragraph, UnusableRowError, digest, words
 from trainers.future_seed.text.sources import Row
 
 #: of the options of a question, in their order
@@ -24,7 +24,7 @@ def text_of(row: Mapping[str, Any], *names: str) -> str:
     for name in names:
         value = row.get(name)
         if isinstance(value, str) and value.strip():
-            return value.replace("\r", " ").strip()
+            return value.replace("\r\n", "\n").replace("\r", " ").strip()
     raise UnusableRowError(f"no text in the field {' or '.join(names)}")
 
 
@@ -80,10 +80,9 @@ def squad(row: Row, order: str | None) -> Item:
     answer = texts[0] if isinstance(texts, list) and texts else row.get("answer")
     if not isinstance(answer, str) or not answer.strip():
         raise UnusableRowError("no answer")
-    document = row.get("title") or context
-    return _question(
-        question, (Paragraph(text=f"{context}\n"),), answer.strip(), order, cluster=words(str(document))
-    )
+    document = row.get("title")
+    cluster = words(str(document)) if document else digest(context)
+    return _question(question, (Paragraph(text=f"{context}\n"),), answer.strip(), order, cluster=cluster)
 
 
 def _question(
@@ -91,7 +90,7 @@ def _question(
 ) -> Item:
     asked = f"Question: {question}\n"
     is_first = order == "question_first"
-    context = words("".join(paragraph.text for paragraph in paragraphs))
+    context = digest("".join(paragraph.text for paragraph in paragraphs))
     return Item(
         key=f"{words(question)}\0{context}",
         cluster=cluster,
@@ -178,7 +177,7 @@ def retrieval_embedding(row: Row) -> Item:
         raise UnusableRowError("no context")
     return Item(
         key=words(question),
-        cluster=words(context),
+        cluster=digest(context.strip()),
         before=f"Question: {question}",
         after="",
         answer=context.strip(),
