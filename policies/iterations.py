@@ -132,7 +132,7 @@ class Policy(VariantByVariant):
 
     def _decide(self, view: TaskView, config: str, stage: str) -> Decide:
         if self._is_spent(view) and self._lacks_runs(view, stage, config):
-            reason = f"the budget of {self.budget:g} is spent: {self._spent(view):.2f} so far"
+            reason = f"the budget of {self.budget:g} is spent: {self._spent(view):.4g} so far"
             return Decide(config=config, stage=stage, decision=Hold(reason=reason))
         return VariantByVariant._decide(self, view, config, stage)
 

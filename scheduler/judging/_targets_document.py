@@ -29,6 +29,7 @@ def as_object(judged: TargetsJudged) -> dict[str, Any]:
     return {
         "way": judged.way,
         "source": judged.source,
+        "stage": judged.stage,
         "level": judged.options.level,
         "gates": [str(gate) for gate in judged.options.parsed_gates],
         "iterations": [_iteration_object(each) for each in judged.iterations],
@@ -127,6 +128,8 @@ def document(judged: TargetsJudged) -> str:
 
 def _lines(judged: TargetsJudged) -> Iterator[str]:
     yield from (f"# Targets: {cell(judged.source)}", "")
+    if judged.stage is not None:
+        yield from (f"Judged at {cell(judged.stage)}.", "")
     yield from (f"- {cell(each.config)}: {each.word}" for each in judged.iterations)
     yield ""
     warnings = [note for note in judged.notes if note.startswith("WARNING")]

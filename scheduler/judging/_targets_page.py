@@ -29,7 +29,8 @@ def page(judged: TargetsJudged) -> Page:
     """All that the document says, with flagged samples before and after cleaning."""
     kept = [each.config for each in judged.iterations if each.word != "FAIL"]
     gates = ", ".join(str(gate) for gate in judged.options.parsed_gates)
-    lead = f"{len(kept)} of {len(judged.iterations)} iterations keep {gates}"
+    at = f" at {judged.stage}" if judged.stage is not None else ""
+    lead = f"{len(kept)} of {len(judged.iterations)} iterations keep {gates}{at}"
     return Page(
         title=f"Targets: {judged.source}",
         lead=f"{lead}: {', '.join(kept)}." if kept else f"{lead}.",
@@ -42,8 +43,8 @@ def _sections(judged: TargetsJudged) -> Iterator[Section]:
     warnings = tuple(note for note in judged.notes if note.startswith("WARNING"))
     others = tuple(note for note in judged.notes if note not in warnings)
     # an iteration a row: of them there are more than of gates
-    by_iteration = zip(*metric_rows(judged), strict=True)
-    metrics: list[Block] = [_table(by_iteration), Paragraph(text=intervals_told(judged))]
+    (_, *gates), *rows = zip(*metric_rows(judged), strict=True)
+    metrics: list[Block] = [_table([("iteration", *gates), *rows]), Paragraph(text=intervals_told(judged))]
     if warnings:
         metrics.append(Callout(title="What made the difference cannot be told", texts=warnings))
     yield Section(title="Metrics", blocks=tuple(metrics))

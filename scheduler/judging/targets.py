@@ -125,6 +125,8 @@ class TargetsJudged(Judged):
     #: of all that ran, at other stages and failed runs too
     ledger: tuple[LedgerRow, ...]
     notes: tuple[str, ...]
+    #: at which the iterations are judged; None where nothing tells
+    stage: str | None = None
     other_stages: tuple[AtOtherStage, ...] = ()
     learnings: tuple[Learning, ...] = ()
     #: of the iterations that keep samples
@@ -163,6 +165,7 @@ def judge(sample: Sample, options: Options) -> TargetsJudged:
     found = (flagged_samples(config, runs, options.shown) for config, runs in by_config.items())
     return TargetsJudged(
         source=sample.source,
+        stage=sample.stage,
         options=options,
         iterations=iterations,
         ledger=tuple(cost_ledger(spent, cost_per_hour=options.cost_per_hour, currency=options.currency)),

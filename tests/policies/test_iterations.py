@@ -99,7 +99,7 @@ def test_nothing_starts_once_the_budget_is_spent_and_the_reason_is_told() -> Non
     policy = Policy(gates=GATES, budget=2.5, cost_per_hour=100.0)
     steps = played(policy, {BASELINE: {}, "first": {}, "second": {}})
     assert len([step for step in steps if step.startswith("run")]) == 3
-    assert "held second quick: the budget of 2.5 is spent: 3.00 so far" in steps
+    assert "held second quick: the budget of 2.5 is spent: 3 so far" in steps
     assert any(step.startswith("INCONCLUSIVE second: no run") for step in steps)
 
 
