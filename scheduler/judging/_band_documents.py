@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scheduler.judging._markdown import cell, number, table
+from scheduler.judging._prompt_suite import last_written, suite_figures
 from scheduler.judging._spread import spread
+from scheduler.judging._training_curve import Slope
 from scheduler.judging.evidence import JudgedRun, common_steps
 from scheduler.judging.protocol import SIDE_LABEL
 
@@ -23,7 +25,7 @@ def band_document(answer: Band) -> str:
     """The whole answer."""
     sample = answer.sample
     stage = f", stage {sample.stage}" if sample.stage else ""
-    lines = [f"# Repeatability band: {cell(sample.source)}{cell(stage)}", ""]
+    lines = [f"# Repeatability band: {cell(sample.source)}{cell(stage)}", "", *_standing(answer)]
     for each in answer.configs:
         lines += [f"## {cell(each.config)} (N={len(each.runs)} runs)", "", *_config(answer, each)]
     if sample.pilots:
@@ -68,6 +70,43 @@ def _config(answer: Band, each: ConfigBand) -> Iterator[str]:
     yield ""
     if answer.curve is not None:
         yield from _curve(each.runs, answer.curve)
+    yield from _prompts(each)
+
+
+def _standing(answer: Band) -> Iterator[str]:
+    standing = answer.standing
+    yield f"**Status: {standing.status}.** {cell(standing.decision)}"
+    yield ""
+    yield from (f"- Next: {cell(action)}" for action in standing.next_actions)
+    yield ""
+
+
+def slope_text(slope: Slope | None) -> str:
+    """`-0.077 +- 0.067, not distinguishable from 0`."""
+    if slope is None:
+        return "undefined"
+    error = "" if slope.se is None else f" ± {slope.se:.2g}"
+    words = ", not distinguishable from 0" if slope.is_distinguishable is False else ""
+    return f"{slope.value:+.3g}{error}{words}"
+
+
+def _prompts(each: ConfigBand) -> Iterator[str]:
+    """The suite's figures, and the first text of each run."""
+    figures = suite_figures(each.runs)
+    if not figures:
+        return
+    yield "### Prompt suite"
+    yield ""
+    rows = [
+        (name, how, number(found.mean), _sd(found.sd), number(found.minimum), number(found.maximum))
+        for (how, name), found in figures.items()
+    ]
+    yield from table(("Figure", "Sampling", "Mean", "SD", "Min", "Max"), rows)
+    for run in each.runs:
+        for written in last_written(run)[:1]:
+            flags = f" ({', '.join(written.flags)})" if written.flags else ""
+            yield f"- {cell(run.name)}, {written.how}{flags}: **{cell(written.prompt)}** {cell(written.text)}"
+    yield ""
 
 
 def _runs(each: ConfigBand, metrics: Sequence[str]) -> Iterator[str]:
@@ -91,8 +130,8 @@ def _runs(each: ConfigBand, metrics: Sequence[str]) -> Iterator[str]:
                 if shape is None
                 else (
                     _or_undefined(shape.late_variance),
-                    _or_undefined(shape.early_slope, signed=True),
-                    _or_undefined(shape.late_slope, signed=True),
+                    slope_text(shape.early),
+                    slope_text(shape.late),
                     _or_undefined(shape.plateau_coefficient),
                 )
             ),

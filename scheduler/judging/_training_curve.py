@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from policies._distributions import t_upper_quantile
 from scheduler.judging.evidence import JudgedRun
 
 #: early slopes below it (per million) count as this much
@@ -28,19 +30,44 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slope:
+    """A least-squares slope, per million, with what the scatter around its line leaves open."""
+
+    value: float
+    #: standard error; None where two points make the line
+    se: float | None
+    #: whether its 95 % interval lies on one side of 0; None where nobody can know
+    is_distinguishable: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CurveShape:
     """The shape of one run's curve. None is `undefined`."""
 
     points: int
     #: what the slopes are per a million of
     unit: Literal["tokens", "steps"]
-    #: signed, per million
-    early_slope: float | None
-    late_slope: float | None
-    #: |late slope| / max(|early slope|, eps)
-    plateau_coefficient: float | None
+    early: Slope | None
+    late: Slope | None
     #: sample variance over the tail
     late_variance: float | None
+
+    @property
+    def early_slope(self) -> float | None:
+        """Signed, per million."""
+        return None if self.early is None else self.early.value
+
+    @property
+    def late_slope(self) -> float | None:
+        """Signed, per million."""
+        return None if self.late is None else self.late.value
+
+    @property
+    def plateau_coefficient(self) -> float | None:
+        """|late slope| / max(|early slope|, eps)."""
+        if self.early is None or self.late is None:
+            return None
+        return abs(self.late.value) / max(abs(self.early.value), EPSILON)
 
 
 def curve_shape(run: JudgedRun, metric: str, windows: Windows) -> CurveShape:
@@ -52,9 +79,8 @@ def curve_shape(run: JudgedRun, metric: str, windows: Windows) -> CurveShape:
     return CurveShape(
         points=len(points),
         unit=unit,
-        early_slope=early,
-        late_slope=late,
-        plateau_coefficient=(None if early is None or late is None else abs(late) / max(abs(early), EPSILON)),
+        early=early,
+        late=late,
         late_variance=statistics.variance(tail) if len(tail) > 1 else None,
     )
 
@@ -77,9 +103,16 @@ def _within(points: Sequence[tuple[float, float]], low: float, high: float) -> l
     return [(x, y) for x, y in points if low * end - slack <= x <= high * end + slack]
 
 
-def _slope(points: Sequence[tuple[float, float]], least: int) -> float | None:
-    """The least-squares slope per million; None for too few points, or all at one place."""
+def _slope(points: Sequence[tuple[float, float]], least: int) -> Slope | None:
+    """None for too few points, or all at one place."""
     if len(points) < least or len({x for x, _ in points}) < 2:
         return None
-    xs, ys = zip(*points, strict=True)
-    return statistics.linear_regression([x / _MILLION for x in xs], ys).slope
+    xs, ys = ([x / _MILLION for x, _ in points], [y for _, y in points])
+    value, intercept = statistics.linear_regression(xs, ys)
+    df = len(points) - 2
+    if df < 1:
+        return Slope(value=value, se=None, is_distinguishable=None)
+    scatter = sum((y - intercept - value * x) ** 2 for x, y in zip(xs, ys, strict=True))
+    middle = statistics.fmean(xs)
+    se = math.sqrt(scatter / df / sum((x - middle) ** 2 for x in xs))
+    return Slope(value=value, se=se, is_distinguishable=abs(value) > t_upper_quantile(0.025, df) * se)

@@ -10,13 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scheduler.judging import _prompt_suite
 from scheduler.judging._band_documents import band_document, curves_csv, line
+from scheduler.judging._band_page import band_page
+from scheduler.judging._band_status import Standing, standing_of
 from scheduler.judging._options import are_seeds, are_words, is_number
 from scheduler.judging._spread import Spread, prediction_interval, sd_factors, spread
 from scheduler.judging._training_curve import CurveShape, Windows, curve_shape
 from scheduler.judging.alignment import best_of
 from scheduler.judging.evidence import JudgedRun, Sample
+from scheduler.judging.page import Page
 from scheduler.judging.protocol import Judged, Label, as_json_text
+
+#: what models wrote after the prompts of a suite
+EXHIBITS = (_prompt_suite.FILE,)
 
 #: the curve that is read when none is named, first found first
 _USUAL_LOSSES = ("loss", "val_loss", "train_loss")
@@ -45,6 +52,8 @@ class Options:
     least_points: int = 5
     #: of the prediction interval
     confidence: float = 0.95
+    #: runs that saw fewer tokens are smoke, and no conclusion rests on them; 0 takes none for smoke
+    smoke_tokens: int = 0
 
     def __post_init__(self) -> None:
         problems = []
@@ -60,6 +69,10 @@ class Options:
         for name, share in (("tail", self.tail), ("confidence", self.confidence)):
             if not is_number(share) or not 0.0 < share < 1.0:
                 problems.append(f"{name}: must lie between 0 and 1 (found {share!r})")
+        if type(self.smoke_tokens) is not int or self.smoke_tokens < 0:
+            problems.append(
+                f"smoke_tokens: must be a whole number of at least 0 (found {self.smoke_tokens!r})"
+            )
         if type(self.least_points) is not int or self.least_points < 2:
             problems.append(
                 f"least_points: must be a whole number of at least 2 (found {self.least_points!r})"
@@ -120,13 +133,21 @@ class Band(Judged):
     #: the metric of the curve; None where no run has one
     curve: str | None
     configs: tuple[ConfigBand, ...]
+    #: what may be concluded, and what is to be done next
+    standing: Standing
 
     @property
     def way(self) -> str:
         return "band"
 
+    @property
+    def baseline_config(self) -> str | None:
+        """The config that others are held against; None where there is none."""
+        return self.sample.baseline[0].config if self.sample.baseline else None
+
     def labels(self) -> tuple[Label, ...]:
-        return tuple(Label(config=each.config, word="BAND", line=line(each)) for each in self.configs)
+        word = {"smoke": "SMOKE", "incomplete": "INCOMPLETE"}.get(self.standing.status, "BAND")
+        return tuple(Label(config=each.config, word=word, line=line(each)) for each in self.configs)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -135,6 +156,9 @@ class Band(Judged):
             "stage": self.sample.stage,
             "curve": self.curve,
             "options": asdict(self.options),
+            "status": self.standing.status,
+            "decision": self.standing.decision,
+            "next_actions": self.standing.next_actions,
             "configs": [_config_json(each) for each in self.configs],
             "pilots": [
                 {"run": run.name, "prompt_set": run.prompt_set, "metrics": run.metrics}
@@ -153,6 +177,9 @@ class Band(Judged):
             **({} if self.curve is None else {"band_curves.csv": curves_csv(self, self.curve)}),
         }
 
+    def pages(self) -> Mapping[str, Page]:
+        return {"band": band_page(self)}
+
 
 def judge(sample: Sample, options: Options) -> Band:
     """The band of every config of `sample`. Works without a baseline."""
@@ -160,11 +187,13 @@ def judge(sample: Sample, options: Options) -> Band:
     by_config = dict(sample.experiments)
     if sample.baseline:
         by_config = {sample.baseline[0].config: sample.baseline, **by_config}
+    configs = tuple(_config_band(sample, options, curve, *item) for item in by_config.items())
     return Band(
         sample=sample,
         options=options,
         curve=curve,
-        configs=tuple(_config_band(sample, options, curve, *item) for item in by_config.items()),
+        configs=configs,
+        standing=standing_of(configs, options),
     )
 
 
@@ -179,6 +208,11 @@ def _config_band(
     warnings = []
     if len(runs) < len(options.seeds):
         warnings.append(f"{len(runs)} of the {len(options.seeds)} runs asked for.")
+    if flat := [run.name for run, shape in zip(runs, shapes, strict=False) if _is_flat(shape)]:
+        warnings.append(
+            f"The late slope of {', '.join(flat)} is not distinguishable from 0, nor then is the plateau"
+            " coefficient: it measures the scatter of the curve."
+        )
     units = {shape.unit for shape in shapes if shape.points}
     if len(units) > 1:
         warnings.append("Some runs tell their tokens and some only steps: their slopes are not comparable.")
@@ -206,6 +240,10 @@ def _curve_metric(sample: Sample, options: Options) -> str | None:
     return next((name for name in wanted if name in found), None)
 
 
+def _is_flat(shape: CurveShape) -> bool:
+    return shape.late is not None and shape.late.is_distinguishable is False
+
+
 def _factor(value: float) -> str:
     return f"{value:.1g}" if value < 0.95 or value >= 3 else f"{value:.2g}"
 
@@ -217,6 +255,20 @@ def _is_window(value: object) -> bool:
     return bool(0.0 <= low < high <= 1.0)
 
 
+def _shape_json(shape: CurveShape) -> dict[str, Any]:
+    return {
+        "points": shape.points,
+        "unit": shape.unit,
+        "early_slope": shape.early_slope,
+        "late_slope": shape.late_slope,
+        "early_slope_se": None if shape.early is None else shape.early.se,
+        "late_slope_se": None if shape.late is None else shape.late.se,
+        "late_slope_is_distinguishable": None if shape.late is None else shape.late.is_distinguishable,
+        "plateau_coefficient": shape.plateau_coefficient,
+        "late_variance": shape.late_variance,
+    }
+
+
 def _config_json(each: ConfigBand) -> dict[str, Any]:
     shapes = each.shapes or (None,) * len(each.runs)
     return {
@@ -226,7 +278,7 @@ def _config_json(each: ConfigBand) -> dict[str, Any]:
                 "seed": run.seed,
                 "prompt_set": run.prompt_set,
                 "metrics": run.metrics,
-                "shape": shape,
+                "shape": None if shape is None else _shape_json(shape),
             }
             for run, shape in zip(each.runs, shapes, strict=True)
         ],
@@ -239,6 +291,10 @@ def _config_json(each: ConfigBand) -> dict[str, Any]:
                 "sentence": quantity.sentence,
             }
             for quantity in each.quantities
+        ],
+        "prompt_suite": [
+            {"temperature": how, "figure": name, **asdict(found)}
+            for (how, name), found in _prompt_suite.suite_figures(each.runs).items()
         ],
         "warnings": each.warnings,
     }

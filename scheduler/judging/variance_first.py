@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scheduler.judging import _prompt_suite
 from scheduler.judging._markdown import file_words
 from scheduler.judging._options import are_seeds, are_words, is_number
 from scheduler.judging._outcome import MET, MISSED, OPEN, outcome
@@ -22,8 +23,13 @@ from scheduler.judging._variance_documents import (
     experiment_json,
     line,
 )
+from scheduler.judging._variance_page import variance_page
 from scheduler.judging.evidence import JudgedRun, Sample
+from scheduler.judging.page import Page
 from scheduler.judging.protocol import Judged, Label, as_json_text
+
+#: what models wrote after the prompts of a suite
+EXHIBITS = (_prompt_suite.FILE,)
 
 Word = Literal["WINNER", "NEUTRAL", "LOSER", "NOT JUDGED"]
 
@@ -147,6 +153,9 @@ class VarianceFirst(Judged):
             },
             "variance_first.json": as_json_text(self.to_json()),
         }
+
+    def pages(self) -> Mapping[str, Page]:
+        return {"variance_first": variance_page(self)}
 
     @property
     def exit_code(self) -> int:

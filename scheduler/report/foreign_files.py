@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scheduler.judging._prompt_suite import with_prompt_set
 from scheduler.judging.evidence import JudgedRun, UnfitRunsError
 from scheduler.judging.foreign import facts_of_folder, rows_of_csv, rows_of_json, rows_of_jsonl
 from scheduler.judging.foreign_runs import ForeignRuns, runs_of
@@ -80,7 +81,8 @@ def _read(path: Path, task: str | None, exhibits: Sequence[str]) -> ForeignRuns:
     if path.name != METRICS_FILE or not exhibits:
         return found
     shown = read_exhibits(path.parent, exhibits)
-    return replace(found, runs=tuple(replace(run, exhibits=shown) for run in found.runs))
+    runs = (with_prompt_set(replace(run, exhibits=shown)) for run in found.runs)
+    return replace(found, runs=tuple(runs))
 
 
 def _config_beside(path: Path) -> Mapping[str, Any] | None:

@@ -14,6 +14,7 @@ from policies.evidence import Objective
 from scheduler.decide.facts import RunFinished
 from scheduler.decide.state import RoundState
 from scheduler.decide.task_state import TaskState
+from scheduler.judging._prompt_suite import with_prompt_set
 from scheduler.judging.alignment import with_best
 from scheduler.judging.evidence import (
     Count,
@@ -134,7 +135,7 @@ def _told(task: TaskState, run: RunFinished, metrics: Mapping[str, float]) -> Ju
         "eval_seconds": run.eval_seconds,
         "energy_joule": run.energy_joule,
     }
-    return JudgedRun(
+    judged = JudgedRun(
         config=run.config,
         seed=run.seed,
         stage=run.stage,
@@ -147,6 +148,7 @@ def _told(task: TaskState, run: RunFinished, metrics: Mapping[str, float]) -> Ju
         cost=finite_metrics(spent) if run.cached_from is None and run.contaminated is None else {},
         origin=f"runs/{run.run_dir}",
     )
+    return with_prompt_set(judged)
 
 
 def _curve(run: RunFinished, metric: str, paths: RoundPaths) -> tuple[Point, ...]:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from policies.evidence import Objective
 from scheduler.judging import judged, make_options
+from scheduler.judging._prompt_suite import with_prompt_set
 from scheduler.judging._spread import prediction_interval, sd_factors, spread
 from scheduler.judging._training_curve import Windows, curve_shape
 from scheduler.judging.band import PLATEAU, Band
 from scheduler.judging.evidence import JudgedRun, Point, sample_of
+from scheduler.report.documents import documents_of
 
 SEEDS = (7, 11, 13)
 LOSS_BEST = Objective(metric="loss_best", direction="minimize", unit="nat", min_effect=0.01)
@@ -210,3 +212,101 @@ def test_a_wrong_option_is_named(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError) as caught:
         make_options("band", options)
     assert problem in str(caught.value)
+
+
+def prompts(seed: int, *, suite: str = "v1", intelligible: float = 1.0) -> dict[str, Any]:
+    """What a run writes: an early reading, and the last one at two temperatures."""
+    rows: list[dict[str, Any]] = [
+        {
+            "step": step,
+            "suite": suite,
+            "prompt": "Once upon a time",
+            "temperature": temperature,
+            "text": f"<b>fox</b> {seed} at {step}",
+            "intelligible": intelligible if step else 0.0,
+            "trigram_repetition": 0.01 * seed,
+        }
+        for step in (0, 100)
+        for temperature in (0.8, 0.0)
+    ]
+    return {"prompts.jsonl": (*rows, {"step": 100, "prompt": None})}
+
+
+def noisy(late: float) -> Callable[[float], float]:
+    return lambda x: bent(late)(x) + 0.01 * math.sin(1e4 * x)
+
+
+def test_a_slope_has_its_error_and_one_that_drowns_in_scatter_says_so() -> None:
+    steep, flat = (curve_shape(run(7, noisy(late)), "loss", WINDOWS).late for late in (0.5, 0.001))
+    assert steep is not None
+    assert flat is not None
+    assert steep.is_distinguishable
+    assert flat.is_distinguishable is False
+    # scatter 0.01/sqrt(2) over 21 points that spread over a fifth of .82 million tokens
+    assert steep.se == pytest.approx(0.01 / math.sqrt(2) / (0.0612 * 0.8192 * math.sqrt(20)), rel=0.3)
+    said = band([run(seed, noisy(0.001)) for seed in SEEDS]).markdown()
+    assert "not distinguishable from 0" in said
+    assert "The late slope of gpt s7, gpt s11, gpt s13 is not distinguishable from 0" in said
+
+
+def test_two_points_make_a_line_without_an_error() -> None:
+    windows = Windows(early=(0.1, 0.3), late=(0.7, 0.9), tail=0.2, least_points=2)
+    found = curve_shape(run(7, bent(0.1), points=8), "loss", windows).early
+    assert found is not None
+    assert (found.se, found.is_distinguishable) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("runs", "options", "status", "word"),
+    [
+        (3, {}, "complete", "BAND"),
+        (2, {}, "incomplete", "INCOMPLETE"),
+        (3, {"smoke_tokens": 1_000_000}, "smoke", "SMOKE"),
+        (2, {"smoke_tokens": 1_000_000}, "smoke", "SMOKE"),
+        (3, {"smoke_tokens": 800_000}, "complete", "BAND"),
+        (3, {"least_points": 50}, "unread", "BAND"),
+    ],
+)
+def test_one_status_tells_what_may_be_concluded_and_what_is_next(
+    runs: int, options: dict[str, Any], status: str, word: str
+) -> None:
+    found = band([run(seed, bent(0.1)) for seed in SEEDS[:runs]], **options)
+    assert found.standing.status == found.to_json()["status"] == status
+    assert {label.word for label in found.labels()} == {word}
+    for said in (found.standing.decision, *found.standing.next_actions):
+        assert said in found.markdown()
+    assert (found.standing.decision.startswith("Not for conclusions")) is (status == "smoke")
+
+
+def test_an_incomplete_band_names_the_seeds_to_run() -> None:
+    assert band([run(7, bent(0.1))]).standing.next_actions == ("gpt: run seeds 11, 13",)
+
+
+def test_the_page_has_runs_training_eval_and_insights_with_what_the_models_wrote() -> None:
+    made = band([run(seed, bent(0.1), exhibits=prompts(seed)) for seed in SEEDS])
+    page = made.pages()["band"]
+    assert [section.title for section in page.sections] == ["Runs", "Training", "Eval", "Insights"]
+    assert page.words == (("", "complete"),)
+    html = documents_of(made)["band.html"]
+    assert "&lt;b&gt;fox&lt;/b&gt; 13 at 100" in html
+    assert "at 0" not in html
+    figures = {
+        (each["temperature"], each["figure"]): each for each in made.to_json()["configs"][0]["prompt_suite"]
+    }
+    assert figures["T 0.8", "intelligible"]["mean"] == 1.0
+    assert figures["greedy", "trigram_repetition"]["mean"] == pytest.approx(0.01 * 31 / 3)
+    assert "fox" in made.documents()["band.md"]
+
+
+def test_a_text_that_is_no_language_is_flagged() -> None:
+    made = band([run(seed, bent(0.1), exhibits=prompts(seed, intelligible=0.0)) for seed in SEEDS])
+    assert documents_of(made)["band.html"].count("not intelligible") == 6
+
+
+def test_a_run_is_on_the_prompt_set_that_its_own_file_names() -> None:
+    runs = [run(seed, bent(0.1), exhibits=prompts(seed)) for seed in SEEDS]
+    pilot = run(3, bent(0.1), exhibits=prompts(3, suite="v0"))
+    found = band([with_prompt_set(each) for each in (*runs, pilot)])
+    assert [each.seed for each in found.configs[0].runs] == list(SEEDS)
+    assert [each.prompt_set for each in found.sample.pilots] == ["v0"]
+    assert "gpt s3" in documents_of(found)["band.html"]

@@ -187,11 +187,13 @@ def test_counts_of_a_round_come_from_its_scores(paths: RoundPaths) -> None:
 def test_a_report_writes_the_documents_of_each_way_and_its_labels(paths: RoundPaths) -> None:
     files = published(played(), paths)
     assert [name for name in files if name.startswith("judged/")] == [
+        "judged/sums/band.html",
         "judged/sums/band.json",
         "judged/sums/band.md",
         "judged/sums/baseline_variance_1M.md",
         "judged/sums/experiment_bad_1M.md",
         "judged/sums/experiment_good_1M.md",
+        "judged/sums/variance_first.html",
         "judged/sums/variance_first.json",
     ]
     text = files["summary.txt"].decode()

@@ -14,8 +14,9 @@ import pytest
 from policies.evidence import Objective
 from scheduler.judging import judged, make_options
 from scheduler.judging._spread import chance_of_large_effect, chance_of_sigmas
-from scheduler.judging.evidence import JudgedRun, Sample, sample_of
+from scheduler.judging.evidence import JudgedRun, Point, Sample, sample_of
 from scheduler.judging.variance_first import VarianceFirst
+from scheduler.report.documents import documents_of
 
 SEEDS = (42, 137, 256, 512, 1024)
 LOSS = Objective(metric="val_loss", direction="minimize", unit="nat", min_effect=0.01)
@@ -244,3 +245,16 @@ def test_a_wrong_option_is_named(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError) as caught:
         make_options("variance_first", options)
     assert problem in str(caught.value)
+
+
+def test_the_page_shows_every_experiment_with_its_word_and_what_its_model_wrote() -> None:
+    written = ({"step": 9, "suite": "v1", "prompt": "Once", "temperature": 0.8, "text": "a <fox>"},)
+    shown = {"exhibits": {"prompts.jsonl": written}, "curve": (Point(step=9, metrics={"val_loss": 4.0}),)}
+    found = answer(sample(runs("wide", shifted(5.0), **shown), runs("null", shifted(0.1))))
+    page = found.pages()["variance_first"]
+    assert page.words == (("wide", "WINNER"), ("null", "NEUTRAL"))
+    assert page.lead == "Against the noise of 5 baseline runs, wide is 2 sigma or more better."
+    html = documents_of(found)["variance_first.html"]
+    assert "a &lt;fox&gt;" in html
+    assert "+5.00" in html
+    assert "the label alone decides nothing" in html
