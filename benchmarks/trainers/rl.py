@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "benchmarks")]
@@ -25,8 +24,9 @@ from subject import heading, row  # noqa: E402
 
 from trainers import rl  # noqa: E402
 from trainers.contract import Context  # noqa: E402
-from trainers.rl.addition import END, encode, held_out_problems  # noqa: E402
+from trainers.rl.addition import held_out_problems  # noqa: E402
 from trainers.rl.heldout import HeldOut  # noqa: E402
+from trainers.rl.policy import Policy  # noqa: E402
 from trainers.rl.sampling import log_probabilities_of, sample  # noqa: E402
 
 STEPS = 70
@@ -58,10 +58,12 @@ def main() -> None:
         print(row("figure", "demand", "measured"))
         print("|---|---|---|")
         print(row("base model, CPU s", "70 +- 40 %", f"{time.process_time() - begun:.0f}"))
-        scores, greedy = HeldOut(prepared.held_out, rl.Config(), torch.device("cpu")).measure(prepared.model)
+        scores, greedy = HeldOut(prepared.held_out, rl.Config()).measure(prepared.policy)
         print(row("base, held out, drawn", "0.15 to 0.27", f"{scores.mean():.3f}"))
         print(row("base, held out, greedy", "reference 0.79", f"{greedy['heldout_greedy']:.3f}"))
-        print(row("log p remembered against one pass", "< 1e-4", f"{largest_difference(prepared.model):.1e}"))
+        print(
+            row("log p remembered against one pass", "< 1e-4", f"{largest_difference(prepared.policy):.1e}")
+        )
         for seed in range(arguments.seeds):
             for line in told(seed, trained(cache, seed, Path(folder))):
                 print(line)
@@ -85,12 +87,12 @@ def context(cache: Path, seed: int, run_dir: Path) -> Context:
     )
 
 
-def largest_difference(model: Any) -> float:
+def largest_difference(policy: Policy) -> float:
     """Between the log-probabilities of tokens as they were drawn and in one pass over them all."""
-    prompts = torch.tensor([encode(problem.prompt) for problem in held_out_problems()[:256]])
-    drawn = sample(model, prompts, end=END, max_tokens=40, generator=torch.Generator().manual_seed(0))
+    prompts = policy.prompts([problem.prompt for problem in held_out_problems()[:256]])
+    drawn = sample(policy, prompts, max_tokens=40, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return float((log_probabilities_of(model, drawn) - drawn.log_probabilities).abs().max())
+        return float((log_probabilities_of(policy, drawn) - drawn.log_probabilities).abs().max())
 
 
 def trained(cache: Path, seed: int, run_dir: Path) -> Trained:

@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 from trainers.contract import BadArgumentsError, Context, DataError  # noqa: E402
 from trainers.rl import Config, fingerprint, full_step, load, prepare, resume, save, train  # noqa: E402
 from trainers.rl.addition import (  # noqa: E402
-    END,
     PROBLEMS,
     SOLUTION_TOKENS,
     VOCABULARY,
@@ -27,6 +26,7 @@ from trainers.rl.addition import (  # noqa: E402
     worked_solution,
 )
 from trainers.rl.base import make_model  # noqa: E402
+from trainers.rl.built_in import BuiltIn  # noqa: E402
 from trainers.rl.reward import reward  # noqa: E402
 from trainers.rl.sampling import log_probabilities_of, sample  # noqa: E402
 
@@ -132,7 +132,9 @@ def test_whole_runs_of_equal_transforms_are_equal(cache, one, other):
 def test_planning_tokens_and_both_entropies_are_told_for_every_transform(cache, monkeypatch):
     from trainers.rl import training
 
-    monkeypatch.setattr(training, "planning_of", lambda samples, mode: samples.generated.numpy() & True)
+    monkeypatch.setattr(
+        training, "planning_of", lambda policy, samples, mode: samples.generated.numpy() & True
+    )
     for transform in ("none", "gtpo", "gtpo_hicra", "gtpo_sepa"):
         row = evaluations(context(cache, max_steps=1), transform=transform)[0].extra
         assert row["planning_share"] == 1.0
@@ -146,17 +148,16 @@ def test_cached_log_probabilities_are_those_of_one_pass(temperature):
     model.initialise(torch.Generator().manual_seed(0))
     for parameter in model.parameters():  # what begins at zero would hide a wrong place in the memory
         torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
-    prompts = torch.tensor([encode(problem.prompt) for problem in held_out_problems()[:8]])
+    policy = BuiltIn(model)
     drawn = sample(
-        model,
-        prompts,
-        end=END,
+        policy,
+        policy.prompts([problem.prompt for problem in held_out_problems()[:8]]),
         max_tokens=30,
         generator=torch.Generator().manual_seed(1),
         temperature=temperature,
     )
     assert drawn.lengths.float().std() > 0
-    again = log_probabilities_of(model, drawn, temperature)
+    again = log_probabilities_of(policy, drawn, temperature)
     assert (again - drawn.log_probabilities).abs().max() < 1e-4
 
 

@@ -31,7 +31,8 @@ __all__ = [
     "train",
 ]
 
-DISTRIBUTIONS = ("torch", "numpy")
+#: the last two for published models only
+DISTRIBUTIONS = ("torch", "numpy", "transformers", "peft")
 
 
 def examples(config: Config, n_eval: int | None) -> tuple[int, int | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -53,6 +55,30 @@ class Config(TrainerConfig):
     )
     max_tokens: int = protocol_field(
         40, ge=1, description="most tokens of a completion; the longest worked solution has 33"
+    )
+
+    # A published model on problems of files, in place of all that.
+    model: str | None = protocol_field(
+        None,
+        min_length=1,
+        description="folder of a causal language model with its tokenizer, for transformers; None: the "
+        "built-in one",
+    )
+    data: str | None = protocol_field(
+        None, min_length=1, description="problems to train on: JSONL of prompt and reference; with a model"
+    )
+    eval_data: str | None = protocol_field(
+        None, min_length=1, description="problems held out: JSONL of the same shape; with a model"
+    )
+    precision: Literal["float32", "bfloat16"] = protocol_field(
+        "float32", description="of a published model's weights"
+    )
+    lora_rank: int = Field(32, ge=1, description="of a published model's adapters, which alone are trained")
+    lora_alpha: float | None = Field(
+        None, gt=0, description="their factor over the rank; None is twice the rank"
+    )
+    pass_size: int | None = Field(
+        None, ge=1, description="completions in a forward and backward pass; None: all of a step at once"
     )
 
     # What a step learns from.
@@ -107,11 +133,27 @@ class Config(TrainerConfig):
             raise ValueError(
                 f"n_head = {self.n_head} must divide d_model = {self.d_model} into parts of even size"
             )
+        if problems := [*self._problems_of_the_model()]:
+            raise ValueError("; ".join(problems))
         return self
+
+    def _problems_of_the_model(self) -> Iterator[str]:
+        if self.model is None:
+            fields, what = ("data", "eval_data", "precision", "lora_rank", "lora_alpha"), "without a model"
+        else:
+            fields, what = self.base_fields(), "on a published model"
+            for name in ("data", "eval_data"):
+                if getattr(self, name) is None:
+                    yield f"model needs {name}: a JSONL file of problems"
+        for name in fields:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                yield f"{name} = {getattr(self, name)!r} has no effect {what}: remove it"
 
 
 def fingerprint(config: Config) -> Fingerprint:
-    """Names the generated problems and the base model, without making them."""
+    """Names the problems and the base model, generated or read, without making them."""
+    if config.model is not None:
+        return _fingerprint_of_files(config)
     base = {name: getattr(config, name) for name in Config.base_fields()}
     evaluation = {name: getattr(config, name) for name in ("n_eval", "eval_samples", "max_tokens")}
     parts = {
@@ -120,6 +162,20 @@ def fingerprint(config: Config) -> Fingerprint:
         "eval set": _digest({"eval": DATA_VERSION, **evaluation}),
     }
     return Fingerprint(digest=_digest(parts), parts=parts)
+
+
+def _fingerprint_of_files(config: Config) -> Fingerprint:
+    """Files that are not there yet are no error here: a round may be queued before its data has come."""
+    from trainers.rl.problems import digest_of
+
+    names = [name for name in (config.model, config.data, config.eval_data) if name is not None]
+    digests = {name: digest_of(Path(name)) for name in names}
+    evaluation = {
+        name: getattr(config, name) for name in ("n_eval", "eval_samples", "max_tokens", "precision")
+    }
+    parts = {name: digest or "absent" for name, digest in digests.items()}
+    parts["evaluation"] = _digest(evaluation)
+    return Fingerprint(digest=_digest(parts), is_complete=None not in digests.values(), parts=parts)
 
 
 def _digest(value: object) -> str:

@@ -6,32 +6,31 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from trainers.rl.addition import END, Problem, encode, stream
+from trainers.rl.addition import stream
 from trainers.rl.completions import rewards_of, texts_of
 from trainers.rl.config import Config
-from trainers.rl.model import Transformer
+from trainers.rl.policy import Policy, Prompts
+from trainers.rl.problems import Asked
 from trainers.rl.sampling import Samples, sample
 
 
 class HeldOut:
     """The frozen problems. They are answered with the same random numbers in every run and at every point."""
 
-    def __init__(self, problems: Sequence[Problem], config: Config, device: torch.device) -> None:
+    def __init__(self, problems: Sequence[Asked], config: Config) -> None:
         self._problems = problems
         self._config = config
-        self._prompts = torch.tensor([encode(problem.prompt) for problem in problems], device=device)
         self._seed = int(stream("held-out samples").integers(2**62))
 
-    def measure(self, model: Transformer) -> tuple[np.ndarray, dict[str, float]]:
+    def measure(self, policy: Policy) -> tuple[np.ndarray, dict[str, float]]:
         """float32 [problem] shares of drawn completions that are right, and what else was measured."""
-        generator = torch.Generator(self._prompts.device).manual_seed(self._seed)
-        prompts = self._prompts.repeat_interleave(self._config.eval_samples, dim=0)
-        drawn = self._answered(model, prompts, generator)
-        greedy = self._answered(model, self._prompts, None)
-        scores = rewards_of(texts_of(drawn), self._problems).mean(axis=1).astype(np.float32)
-        right = int(rewards_of(texts_of(greedy), self._problems).sum())
+        prompts = policy.prompts([problem.prompt for problem in self._problems])
+        generator = torch.Generator(prompts.tokens.device).manual_seed(self._seed)
+        drawn = self._answered(policy, prompts.repeated(self._config.eval_samples), generator)
+        greedy = self._answered(policy, prompts, None)
+        scores = rewards_of(texts_of(policy, drawn), self._problems).mean(axis=1).astype(np.float32)
+        right = int(rewards_of(texts_of(policy, greedy), self._problems).sum())
         measured = {
             "heldout_greedy": right / len(self._problems),
             "heldout_greedy_successes": float(right),
@@ -40,5 +39,5 @@ class HeldOut:
         }
         return scores, measured
 
-    def _answered(self, model: Transformer, prompts: Tensor, generator: torch.Generator | None) -> Samples:
-        return sample(model, prompts, end=END, max_tokens=self._config.max_tokens, generator=generator)
+    def _answered(self, policy: Policy, prompts: Prompts, generator: torch.Generator | None) -> Samples:
+        return sample(policy, prompts, max_tokens=self._config.max_tokens, generator=generator)

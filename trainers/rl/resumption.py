@@ -19,6 +19,7 @@ class TrainingState:
     step: int
     #: what JSON can hold: the stream of problems, SEPA's gate, the totals, and the rows of the steps so far
     position: Mapping[str, Any]
+    #: what is trained of the model
     model: dict[str, Tensor]
     #: averages, step counts and settings, as the optimizer tells them
     optimizer: dict[str, Any]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from trainers.rl.model import Memory, Transformer
+from trainers.rl.policy import Policy, Prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
     """Completions side by side, [completion, token]; the end token is a part of a completion."""
 
-    prompts: Tensor
+    prompts: Prompts
     tokens: Tensor
     #: of each token where it was drawn, at the temperature of the drawing, nat
     log_probabilities: Tensor
@@ -29,36 +28,45 @@ class Samples:
         """[completion] tokens generated."""
         return self.generated.sum(dim=1)
 
+    def chosen(self, places: Tensor) -> Samples:
+        """The completions at `places`."""
+        return Samples(
+            prompts=self.prompts.chosen(places),
+            tokens=self.tokens[places],
+            log_probabilities=self.log_probabilities[places],
+            generated=self.generated[places],
+            ended=self.ended[places],
+        )
+
 
 @torch.no_grad()
 def sample(
-    model: Transformer,
-    prompts: Tensor,
+    policy: Policy,
+    prompts: Prompts,
     *,
-    end: int,
     max_tokens: int,
     generator: torch.Generator | None,
     temperature: float = 1.0,
 ) -> Samples:
-    """A completion of each of `prompts` [completion, position]; greedy without a generator.
+    """A completion of each prompt; greedy without a generator.
 
     The drawing depends on the generator's state and the number of prompts alone.
     """
-    memory = Memory(model, len(prompts), prompts.shape[1] + max_tokens)
-    logits = model(prompts, memory)[:, -1]
-    alive = torch.ones(len(prompts), dtype=torch.bool, device=prompts.device)
+    read = policy.reader(prompts, max_tokens)
+    logits = read(prompts.tokens)
+    alive = torch.ones(len(prompts.tokens), dtype=torch.bool, device=prompts.tokens.device)
     tokens, log_probabilities, generated = [], [], []
     for _ in range(max_tokens):
         told = torch.log_softmax(logits / temperature, dim=-1)
         drawn = told.argmax(dim=-1) if generator is None else _drawn(told, generator)
-        drawn = torch.where(alive, drawn, end)
+        drawn = torch.where(alive, drawn, policy.end)
         tokens.append(drawn)
         log_probabilities.append(told.gather(1, drawn[:, None])[:, 0])
         generated.append(alive)
-        alive = alive & (drawn != end)
+        alive = alive & (drawn != policy.end)
         if not alive.any():
             break
-        logits = model(drawn[:, None], memory)[:, -1]
+        logits = read(drawn[:, None])
     mask = torch.stack(generated, dim=1)
     return Samples(
         prompts=prompts,
@@ -77,12 +85,7 @@ def _drawn(log_probabilities: Tensor, generator: torch.Generator) -> Tensor:
     return below.sum(dim=-1).clamp(max=log_probabilities.shape[-1] - 1)
 
 
-def log_probabilities_of(
-    logits_of: Callable[[Tensor], Tensor], samples: Samples, temperature: float = 1.0
-) -> Tensor:
+def log_probabilities_of(policy: Policy, samples: Samples, temperature: float = 1.0) -> Tensor:
     """[completion, token] of the tokens of `samples` in one pass, with a gradient; 0 behind the end."""
-    whole = torch.cat((samples.prompts, samples.tokens), dim=1)
-    begin = samples.prompts.shape[1]
-    logits = logits_of(whole[:, :-1])[:, begin - 1 :]
-    told = torch.log_softmax(logits / temperature, dim=-1)
+    told = torch.log_softmax(policy.logits(samples.prompts, samples.tokens) / temperature, dim=-1)
     return told.gather(2, samples.tokens[:, :, None])[:, :, 0].masked_fill(~samples.generated, 0.0)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from trainers.rl.addition import Problem
 from trainers.rl.advantages import Weighed
 from trainers.rl.config import RECENT_STEPS
+from trainers.rl.problems import Asked
 from trainers.rl.sampling import Samples
 
 
@@ -21,7 +21,7 @@ class Batch:
 
     #: counted from 1
     step: int
-    problems: Sequence[Problem]
+    problems: Sequence[Asked]
     #: of the completions, group by group
     texts: Sequence[str]
     #: [group, sample]
@@ -69,7 +69,7 @@ class Totals:
         """Count a step."""
         self.correct += int(batch.rewards.sum())
         self.completions += batch.rewards.size
-        self.tokens += int(batch.samples.generated.sum()) + batch.samples.prompts.numel()
+        self.tokens += int(batch.samples.generated.sum()) + int(batch.samples.prompts.read.sum())
         self.recent.append(float(batch.rewards.mean()))
 
 

@@ -9,19 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trainers._fixed_points import evaluation_points
 from trainers._reproducible import reproducibly
 from trainers._torch_state import on_the_cpu
 from trainers.contract import BadArgumentsError, Context, Evaluation
-from trainers.rl.addition import END, Problem, encode, held_out_problems, stream, training_problems
+from trainers.rl.addition import stream
 from trainers.rl.advantages import Weighed, of_completions, of_tokens
 from trainers.rl.base import base_model
+from trainers.rl.built_in import BuiltIn
 from trainers.rl.completions import planning_of, rewards_of, texts_of
-from trainers.rl.config import N_EVAL, Config
+from trainers.rl.config import Config
 from trainers.rl.emergence import Emergence
 from trainers.rl.heldout import HeldOut
-from trainers.rl.model import Transformer
+from trainers.rl.policy import Policy
+from trainers.rl.problems import Asked, training_and_held_out
 from trainers.rl.resumption import TrainingState
 from trainers.rl.sampling import Samples, log_probabilities_of, sample
 from trainers.rl.sepa_schedule import SepaSchedule
@@ -29,6 +32,8 @@ from trainers.rl.step_row import Batch, Totals, step_row
 
 #: problems in a batch where the context leaves it open
 BSZ = 16
+#: in the run's folder: the adapters of a pretrained model after the last step
+ADAPTERS = "adapter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,24 +41,28 @@ class Prepared:
     """What training begins with, on the CPU. `train` uses it up."""
 
     config: Config
-    #: the base model, which the run goes on to train
-    model: Transformer
-    problems: tuple[Problem, ...]
+    #: what the run goes on to train
+    policy: Policy
+    problems: Sequence[Asked]
     #: the frozen evaluation set
-    held_out: tuple[Problem, ...]
+    held_out: Sequence[Asked]
     #: where the run goes on from; None for its beginning
     start: TrainingState | None = None
 
 
 def prepare(config: Config, context: Context) -> Prepared:
-    """The base model and the problems. Writes nothing but the cache."""
+    """The policy as it is before any reward, and the problems. Writes nothing but the cache."""
     torch.set_num_threads(context.threads)
-    return Prepared(
-        config=config,
-        model=base_model(config, context.cache_dir),
-        problems=training_problems(),
-        held_out=held_out_problems()[: context.n_eval or config.n_eval or N_EVAL],
-    )
+    problems, held_out = training_and_held_out(config, context.n_eval)
+    return Prepared(config=config, policy=_policy(config, context), problems=problems, held_out=held_out)
+
+
+def _policy(config: Config, context: Context) -> Policy:
+    if config.model is None:
+        return BuiltIn(base_model(config, context.cache_dir))
+    from trainers.rl.pretrained import Pretrained
+
+    return Pretrained(config, seed=context.seed)
 
 
 def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
@@ -73,6 +82,8 @@ def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
             emergence.add(batch, row)
             if step == context.keep_step:
                 context.keep(run.state(emergence.steps))
+            if step == max_steps and context.run_dir is not None:
+                run.policy.save_adapters(context.run_dir / ADAPTERS)
             if step in points:
                 yield run.evaluation(row)
             else:
@@ -103,11 +114,13 @@ class Run:
     def __init__(self, prepared: Prepared, context: Context) -> None:
         self.config = config = prepared.config
         self.device = torch.device(context.device)
-        self.model = prepared.model.to(self.device)
+        self.policy = prepared.policy
+        self.policy.to(self.device)
+        self.trained = self.policy.trained()
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+            self.trained.values(), lr=config.lr, weight_decay=config.weight_decay
         )
-        self.held_out = HeldOut(prepared.held_out, config, self.device)
+        self.held_out = HeldOut(prepared.held_out, config)
         self.problems, self.bsz = prepared.problems, context.bsz or BSZ
         self.choice = stream("training problems", context.seed)
         self.drawing = torch.Generator(self.device)
@@ -125,11 +138,11 @@ class Run:
         self.step += 1
         problems = [self.problems[place] for place in self.choice.integers(len(self.problems), size=self.bsz)]
         samples = self._drawn(problems)
-        texts = texts_of(samples)
+        texts = texts_of(self.policy, samples)
         rewards = rewards_of(texts, problems)
         sampled = time.perf_counter()
         share = self.sepa.at(self.step, float(rewards.mean()))
-        planning = planning_of(samples, self.config.planning)
+        planning = planning_of(self.policy, samples, self.config.planning)
         weighed = self._weighed(samples, rewards, planning, share)
         loss, learned_from, norm = self._learn(samples, weighed)
         return Batch(
@@ -152,7 +165,7 @@ class Run:
     def evaluation(self, row: dict[str, float]) -> Evaluation:
         """The state of the run on the frozen problems, with the row of its last step."""
         began = time.perf_counter()
-        scores, measured = self.held_out.measure(self.model)
+        scores, measured = self.held_out.measure(self.policy)
         return Evaluation(
             step=self.step,
             loss=None,
@@ -172,14 +185,16 @@ class Run:
                 "totals": self.totals.to_json(),
                 "steps": list(steps),
             },
-            model=on_the_cpu(self.model.state_dict()),
+            model=on_the_cpu(dict(self.trained)),
             optimizer=on_the_cpu(self.optimizer.state_dict()),
             drawing=self.drawing.get_state().clone(),
         )
 
     def _go_on_from(self, start: TrainingState) -> None:
         self.step = start.step
-        self.model.load_state_dict(start.model)
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(start.model[name])
         # A copy, because the optimizer would go on to train in the tensors that it is given.
         self.optimizer.load_state_dict(on_the_cpu(start.optimizer))
         self.choice.bit_generator.state = start.position["choice"]
@@ -187,12 +202,11 @@ class Run:
         self.totals = Totals.from_json(start.position["totals"])
         self.drawing.set_state(start.drawing.clone())
 
-    def _drawn(self, problems: list[Problem]) -> Samples:
-        prompts = torch.tensor([encode(problem.prompt) for problem in problems], device=self.device)
+    def _drawn(self, problems: Sequence[Asked]) -> Samples:
+        prompts = self.policy.prompts([problem.prompt for problem in problems])
         return sample(
-            self.model,
-            prompts.repeat_interleave(self.config.samples, dim=0),
-            end=END,
+            self.policy,
+            prompts.repeated(self.config.samples),
             max_tokens=self.config.max_tokens,
             generator=self.drawing,
             temperature=self.config.temperature,
@@ -222,20 +236,23 @@ class Run:
         if not len(teaches):
             return 0.0, 0, 0.0
         chosen = torch.from_numpy(teaches).to(self.device)
-        part = Samples(
-            prompts=samples.prompts[chosen],
-            tokens=samples.tokens[chosen],
-            log_probabilities=samples.log_probabilities[chosen],
-            generated=samples.generated[chosen],
-            ended=samples.ended[chosen],
-        )
+        part = samples.chosen(chosen)
         advantages = torch.from_numpy(weighed.advantages[teaches]).float().to(self.device)
-        told = log_probabilities_of(self.model, part, self.config.temperature)
-        # Importance sampling against the policy that drew: the ratio is 1, its gradient is that of log p.
-        ratio = torch.exp(told - part.log_probabilities)
-        loss = -(ratio * advantages).sum() / part.generated.sum()
+        tokens = part.generated.sum()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_grad)
+        loss = 0.0
+        for places in torch.arange(len(teaches), device=self.device).split(
+            self.config.pass_size or len(teaches)
+        ):
+            of_pass = self._loss(part.chosen(places), advantages[places]) / tokens
+            of_pass.backward()
+            loss += float(of_pass.detach())
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.config.clip_grad)
         self.optimizer.step()
-        return float(loss.detach()), len(teaches), float(norm)
+        return loss, len(teaches), float(norm)
+
+    def _loss(self, samples: Samples, advantages: Tensor) -> Tensor:
+        """Importance sampling against the policy that drew: the ratio is 1, its gradient is that of log p."""
+        told = log_probabilities_of(self.policy, samples, self.config.temperature)
+        ratio = torch.exp(told - samples.log_probabilities)
+        return -(ratio * advantages).sum()
