@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from scheduler.judging._targets_document import (
+from scheduler.judging._targets_tables import (
     intervals_told,
     learning_rows,
     ledger_rows,

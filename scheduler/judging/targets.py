@@ -24,8 +24,10 @@ from scheduler.judging._iterations import LedgerRow, ParameterChange, cost_ledge
 from scheduler.judging._learnings import Learning, learning_problems, learnings
 from scheduler.judging._outcome import MET, MISSED, OPEN, outcome
 from scheduler.judging._target_gates import TargetReading, read_target
-from scheduler.judging._targets_document import as_object, document, line
+from scheduler.judging._targets_document import document
+from scheduler.judging._targets_object import as_object
 from scheduler.judging._targets_page import page
+from scheduler.judging._targets_tables import line
 from scheduler.judging._tests_of_difference import fisher_exact_p
 from scheduler.judging.evidence import JudgedRun, Sample, UnfitRunsError
 from scheduler.judging.page import Page
