@@ -17,15 +17,20 @@ LIVE_WAIT_FACTOR = 10.0
 #: a report that hangs is given up; the next one starts from the records again
 MAX_SECONDS = 600.0
 
+#: with which the child ends that found no room on the disk
+NO_ROOM_STATUS = os.EX_IOERR
+#: after that, at least so long until it is tried again
+NO_ROOM_SECONDS = 5.0
+
 #: threads of numeric libraries would only take the cores from the run
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def make_report(home: HomePaths, round_id: str) -> None:
-    """Make the reports of a round in a niced child, and wait for it."""
+def make_report(home: HomePaths, round_id: str) -> bool:
+    """Make the reports of a round in a niced child, and wait for it. False where the disk had no room."""
     command = [sys.executable, "-P", "-m", "scheduler.report", str(home.root), round_id]
     try:
-        subprocess.run(
+        done = subprocess.run(
             ["nice", "-n", "10", *command],
             stdin=subprocess.DEVNULL,
             env=os.environ | _ONE_THREAD,
@@ -36,6 +41,9 @@ def make_report(home: HomePaths, round_id: str) -> None:
         print(f"the report of {round_id} took over {MAX_SECONDS:.0f} s and was given up", file=sys.stderr)
     except OSError as error:
         print(f"the report of {round_id} could not be started: {error}", file=sys.stderr)
+    else:
+        return done.returncode != NO_ROOM_STATUS
+    return True
 
 
 def is_current(paths: RoundPaths) -> bool:
@@ -59,7 +67,8 @@ class Reporting:
     """Reports under way. They are derived: one that was missed is made again at the next start.
 
     However often a round is asked for while its report waits or is being made, it is made once after that.
-    `written` is called, in a thread, after each.
+    One that found no room on the disk is made again when it may have some. `written` is called, in a thread,
+    after each.
     """
 
     def __init__(
@@ -67,7 +76,7 @@ class Reporting:
         home: HomePaths,
         written: Callable[[], None],
         *,
-        make: Callable[[HomePaths, str], None] = make_report,
+        make: Callable[[HomePaths, str], bool] = make_report,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._home = home
@@ -79,6 +88,8 @@ class Reporting:
         self._asked: dict[str, bool] = {}
         #: when a live report of a round may be made again
         self._rested: dict[str, float] = {}
+        #: rounds whose reports the disk had no room for
+        self._unwritten: set[str] = set()
         self._making: str | None = None
         self._is_closing = False
         self._maker = threading.Thread(target=self._serve, name="report", daemon=True)
@@ -88,7 +99,7 @@ class Reporting:
     def is_done(self) -> bool:
         """Whether every report asked for is made, but for live ones that wait for their time."""
         with self._changed:
-            return self._making is None and self._next_in() != 0.0
+            return self._making is None and not self._unwritten and self._next_in() != 0.0
 
     def write(self, round_id: str, *, is_live: bool = False) -> None:
         """Make the round's reports again from its records: soon, or a live one when it is time for it."""
@@ -106,10 +117,11 @@ class Reporting:
     def _serve(self) -> None:
         while (round_id := self._take()) is not None:
             began = self._monotonic()
+            had_room = True
             try:
-                self._make(self._home, round_id)
+                had_room = self._make(self._home, round_id)
             finally:
-                self._finish(round_id, self._monotonic() - began)
+                self._finish(round_id, self._monotonic() - began, had_room=had_room)
 
     def _take(self) -> str | None:
         """The round whose report is to be made now; None when nothing is left and nothing will come."""
@@ -124,10 +136,16 @@ class Reporting:
                     return None
                 self._changed.wait(wait)
 
-    def _finish(self, round_id: str, seconds: float) -> None:
+    def _finish(self, round_id: str, seconds: float, *, had_room: bool) -> None:
         with self._changed:
             self._making = None
-            self._rested[round_id] = self._monotonic() + LIVE_WAIT_FACTOR * seconds
+            pause = LIVE_WAIT_FACTOR * seconds
+            self._unwritten.discard(round_id)
+            if not had_room and not self._is_closing:
+                pause = max(NO_ROOM_SECONDS, pause)
+                self._unwritten.add(round_id)
+                self._asked.setdefault(round_id, True)
+            self._rested[round_id] = self._monotonic() + pause
         self._written()
 
     def _next_in(self) -> float | None:

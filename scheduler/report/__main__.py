@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scheduler.effects.files import NO_ROOM
+from scheduler.effects.reporting import NO_ROOM_STATUS
 from scheduler.report.publish import publish_index, publish_round
 from scheduler.rounds.errors import RoundhouseError, UsageError
 from scheduler.rounds.paths import HomePaths
@@ -25,6 +27,11 @@ def main(arguments: Sequence[str]) -> int:
     except RoundhouseError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"{error}; the report is made again when there is room", file=sys.stderr)
+        return NO_ROOM_STATUS
     return 0
 
 

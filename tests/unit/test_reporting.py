@@ -23,13 +23,14 @@ class Workshop:
         self.now = 100.0
         self.seconds = 1.0
         self.made: list[str] = []
+        self.has_room = True
         self.at_once = 0
         self.most_at_once = 0
         self.may_go_on = threading.Event()
         self.may_go_on.set()
         self._told = threading.Condition()
 
-    def make(self, home: HomePaths, round_id: str) -> None:
+    def make(self, home: HomePaths, round_id: str) -> bool:
         with self._told:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
@@ -39,6 +40,7 @@ class Workshop:
         with self._told:
             self.now += self.seconds
             self.at_once -= 1
+            return self.has_room
 
     def wait_for(self, made: list[str]) -> None:
         with self._told:
@@ -148,6 +150,45 @@ def test_closing_makes_what_still_waits(
     reports.write("night", is_live=True)
     reports.close()
     assert workshop.made == ["night", "night"]
+
+
+@pytest.mark.fault(
+    "the disk is full", moment="while a report is made", outcome="it is made again when there is room"
+)
+def test_a_report_that_found_no_room_is_made_again_when_it_may_have_some(
+    reports: Reporting, workshop: Workshop, written: threading.Semaphore
+) -> None:
+    workshop.has_room = False
+    reports.write("night")
+    assert written.acquire(timeout=PATIENCE_SECONDS)
+    assert not reports.is_done
+    workshop.has_room = True
+    workshop.now += LIVE_WAIT_FACTOR * workshop.seconds + 0.1
+    reports.write("night", is_live=True)  # has the thread look at the test's clock
+    assert written.acquire(timeout=PATIENCE_SECONDS)
+    assert workshop.made == ["night", "night"]
+    assert reports.is_done
+
+
+def test_a_report_that_finds_no_room_when_all_is_closed_is_left_to_the_next_start(
+    reports: Reporting, workshop: Workshop
+) -> None:
+    workshop.has_room = False
+    reports.write("night")
+    reports.close()
+    assert workshop.made[-1] == "night"
+    assert len(workshop.made) <= 2
+
+
+@pytest.mark.parametrize(("status", "had_room"), [(reporting.NO_ROOM_STATUS, False), (1, True), (0, True)])
+def test_only_a_full_disk_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, had_room: bool
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexit {status}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(reporting.sys, "executable", str(python))
+    assert make_report(HOME, "night") is had_room
 
 
 def test_a_report_that_hangs_is_given_up(
