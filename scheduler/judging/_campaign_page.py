@@ -179,9 +179,10 @@ def _completeness(judged: CampaignJudged) -> Iterator[Block]:
         yield Paragraph(text="No run tells its seed: nothing can be paired.")
         return
     rows = [
-        (str(seed), *("yes" if seed in has else "-" for has in found.has.values())) for seed in found.seeds
+        (config, *("yes" if seed in has else "-" for seed in found.seeds))
+        for config, has in found.has.items()
     ]
-    yield Table(head=("seed", *found.has), rows=tuple(rows))
+    yield Table(head=("condition", *(f"seed {seed}" for seed in found.seeds)), rows=tuple(rows))
     if found.partial:
         named = ", ".join(str(seed) for seed in found.partial)
         yield Paragraph(

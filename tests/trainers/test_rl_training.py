@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes.daemon import Worker
 from pydantic import ValidationError
 
 torch = pytest.importorskip("torch")
@@ -266,24 +265,3 @@ def test_the_last_boxed_answer_counts(completion, reference, expected):
 def test_an_empty_reference_is_an_error(reference):
     with pytest.raises(DataError, match="empty reference"):
         reward("no box here", reference)
-
-
-def test_the_worker_keeps_a_row_for_every_step(tmp_path):
-    worker = Worker(tmp_path)
-    try:
-        result = worker.run(
-            trainer="rl",
-            config=TINY,
-            max_steps=3,
-            bsz=3,
-            context={"eval_every": 2, "n_eval": 8},
-            metric="recent_correct_rate",
-        )
-    finally:
-        worker.close()
-    assert result["status"] == "ok"
-    rows = lines(tmp_path / "run/metrics.jsonl")
-    assert [row["step"] for row in rows] == [1, 2, 3]
-    assert all("sepa_gate_open" in row["extra"] for row in rows)
-    assert [row["acc"] is not None for row in rows] == [False, True, True]
-    assert (tmp_path / "run/emergence/steps.jsonl").exists()
