@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 #: of the same histories at each call; `make torture` lives through others every time
 SMALL = settings(
-    max_examples=30,
+    max_examples=20,
     stateful_step_count=12,
     derandomize=True,
     database=None,

@@ -41,7 +41,7 @@ STAGES = (
 FAILURES = ("nan", "crash", "oom", "network", "killed", "data")
 SHARED = {"seconds": 1.0, "share": 0.5, "by": []}
 LIVES = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -125,12 +125,12 @@ def test_the_same_records_give_the_same_bytes_in_another_process(told: ToldRound
     paths = told.write(home)
     command = [sys.executable, "-P", "-m", "scheduler.report", str(tmp_path), "night"]
     files = (paths.report, paths.summary_text, paths.summary_markdown, home.index)
-    made = []
-    for _ in range(2):
-        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert (ran.returncode, ran.stderr) == (0, "")
-        made.append([file.read_bytes() for file in files])
-    assert made[0] == made[1]
+    publish_round(paths)
+    publish_index(home)
+    made = [file.read_bytes() for file in files]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [file.read_bytes() for file in files] == made
 
 
 def test_no_colour_of_a_picture_is_left_to_one_scheme(told: ToldRound, tmp_path: Path) -> None:
