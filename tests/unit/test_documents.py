@@ -11,7 +11,7 @@ import pytest
 from policies.evidence import Hold, Objective, Observation, Promote, TaskEvidence
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (".", "docs", "docs/trainers", "queue", "results", "systemd", "benchmarks")
+FOLDERS = (".", "docs", "docs/gallery", "docs/trainers", "queue", "results", "systemd", "benchmarks")
 DOCUMENTS = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://|mailto:|#)([^)#\s]+)")
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
