@@ -32,6 +32,8 @@ class RunFolder:
     state_bytes: int = 0
     evidence_bytes: int = 0
     other_bytes: int = 0
+    #: what it kept stays as long as its folder does: somebody may look into why it failed
+    has_failed: bool = False
 
     @property
     def total_bytes(self) -> int:
@@ -131,7 +133,7 @@ def _dropped(each: RoundFolder, rules: RetentionSettings, reason: str | None) ->
         if reason is not None and run.other_bytes > 0:
             reduced.append(run.name)
             freed += run.other_bytes
-        if run.state_bytes > 0 and not keeps_state:
+        if run.state_bytes > 0 and not keeps_state and not run.has_failed:
             states.append(run.name)
             freed += run.state_bytes
     if not (states or reduced or removed):

@@ -52,14 +52,17 @@ def _has_states(paths: RoundPaths) -> bool:
 
 
 def _round_folder(paths: RoundPaths, ended: EndedFile, known: State) -> RoundFolder:
-    needs = _needs(load_round(paths), known)
+    current = load_round(paths)
+    needs, failed = _needs(current, known), _failed(current)
     runs = sorted(folder for folder in _folders(paths.runs) if folder.name in needs)
     return RoundFolder(
         id=paths.root.name,
         outcome=ended.ended.outcome,
         ended_at=datetime.fromisoformat(ended.ended_at).timestamp(),
         has_report=is_current(paths),
-        runs=tuple(_run_folder(folder, needs[folder.name]) for folder in runs),
+        runs=tuple(
+            _run_folder(folder, needs[folder.name], has_failed=folder.name in failed) for folder in runs
+        ),
     )
 
 
@@ -91,7 +94,18 @@ def _need(task: TaskState, end: RunFinished, winners: set[str], known: State, *,
     return "reuse" if is_stored or (may_be_reused(end, task.task) and not is_forgotten) else "nothing"
 
 
-def _run_folder(folder: Path, need: Need) -> RunFolder:
+def _failed(current: RoundState) -> frozenset[str]:
+    """The folders of attempts that failed."""
+    return frozenset(
+        attempt.intended.run_dir
+        for task in current.tasks.values()
+        for attempts in task.attempts.values()
+        for attempt in attempts
+        if attempt.finished is not None and attempt.finished.has_failed
+    )
+
+
+def _run_folder(folder: Path, need: Need, *, has_failed: bool) -> RunFolder:
     kept_state = RunPaths(folder).checkpoint.name
     sizes = {"state": 0, "evidence": 0, "other": 0}
     for path in folder.iterdir():
@@ -103,6 +117,7 @@ def _run_folder(folder: Path, need: Need) -> RunFolder:
         state_bytes=sizes["state"],
         evidence_bytes=sizes["evidence"],
         other_bytes=sizes["other"],
+        has_failed=has_failed,
     )
 
 

@@ -487,3 +487,41 @@ def wait_for(condition: Callable[[], Any], timeout: float = 10.0) -> None:
 def _nothing_left() -> Iterator[None]:
     yield
     wait_for(lambda: not [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE])
+
+
+CHECKPOINTS = "mkdir -p {run_dir}/ckpt/a; echo w > {run_dir}/ckpt/a/w.pt; echo w > {run_dir}/last.pt"
+
+
+def below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_checkpoints_are_set_apart_once_the_program_has_ended_well(home: Path) -> None:
+    script = f'{CHECKPOINTS}; echo \'{{{{"step": 1, "loss": 2}}}}\' > {{run_dir}}/metrics.jsonl'
+    patterns = ["ckpt", "ckpt/a/*.pt", "*.pt", "metrics.jsonl", "never-written-*"]
+    run(home, argv=shell(script), metrics_file="metrics.jsonl", checkpoints=patterns)
+    assert below(home / "run" / "checkpoint") == {"ckpt/a/w.pt", "last.pt"}
+    assert below(home / "run" / "command") == {"metrics.jsonl"}
+
+
+@pytest.mark.parametrize("ending", ["exit 3", "true", "kill -9 $$"])
+def test_a_failed_program_keeps_its_checkpoints_where_it_wrote_them(home: Path, ending: str) -> None:
+    with pytest.raises(Exception, match="the program"):
+        run(home, argv=shell(f"{CHECKPOINTS}; {ending}"), checkpoints=["ckpt", "*.pt"])
+    assert below(home / "run" / "command") == {"ckpt/a/w.pt", "last.pt"}
+    assert not (home / "run" / "checkpoint").exists()
+
+
+def test_nothing_behind_a_link_is_taken_for_a_checkpoint(home: Path) -> None:
+    (home / "precious").mkdir()
+    (home / "precious" / "model.pt").write_text("mine")
+    script = "ln -s ../../precious {run_dir}/ckpt; echo 'val_loss: 1'"
+    run(home, argv=shell(script), checkpoints=["ckpt/*.pt"])
+    assert (home / "precious" / "model.pt").exists()
+    assert not (home / "run" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("pattern", ["/etc/*", "../other", "a/../../b", ""])
+def test_checkpoints_lie_below_the_run(pattern: str) -> None:
+    with pytest.raises(ValidationError, match="must lead to files below"):
+        config(argv=["true"], checkpoints=[pattern])

@@ -57,6 +57,16 @@ def test_states_go_by_their_rule(kept: str, states: tuple[str, ...]) -> None:
     assert drops.get("d1", Drop(round="", reason="")).states == states
 
 
+@pytest.mark.parametrize("kept", KEPT_CHECKPOINTS)
+def test_what_a_failed_run_kept_stays_as_long_as_its_folder(kept: str) -> None:
+    failed = replace(FAILED, state_bytes=1000, has_failed=True)
+    assert planned(ended(900, failed), keep_checkpoints=kept) == {}
+
+
+def test_nothing_of_a_round_goes_before_its_page_is_there() -> None:
+    assert planned(ended(900, WINNER, REUSED, has_report=False), keep_run_folders_days=1) == {}
+
+
 def test_the_runs_of_an_old_round_go_but_what_is_needed_stays() -> None:
     drops = planned(ended(31, WINNER, REUSED, FAILED), ended(29, FAILED), keep_run_folders_days=30)
     assert drops == {

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, model_validator
 from trainers._failure_texts import classify_text, told_in_one_line
 from trainers._oom_killer import has_grown, oom_kills
 from trainers.command import _template
+from trainers.command._checkpoints import pattern_problem, set_apart
 from trainers.command._fingerprint import fingerprint_of
 from trainers.command._program import Invocation, Program
 from trainers.command._readings import BuiltInLines, MetricsFile, PatternLines, Reading, Source
@@ -60,12 +61,16 @@ class Config(TrainerConfig):
     metrics: dict[str, str] = protocol_field({})
     #: a .jsonl or .json file that the program writes, relative to `{run_dir}`
     metrics_file: str | None = protocol_field(None)
+    #: files and folders that may go once the round is reported: globs relative to `{run_dir}`
+    checkpoints: tuple[str, ...] = protocol_field(())
     #: seconds between SIGTERM and SIGKILL when the time budget is over
     grace_seconds: float = protocol_field(10.0, gt=0.0, le=600.0)
 
     @model_validator(mode="after")
     def _all_fits_together(self) -> Self:
         problems = [*_template_problems(self), *_value_problems(self), *_metrics_problems(self)]
+        unfit = filter(None, map(pattern_problem, self.checkpoints))
+        problems += [("checkpoints", problem) for problem in unfit]
         if problems:
             raise argument_problems(problems)
         return self
@@ -162,6 +167,10 @@ def train(prepared: Prepared, context: Context) -> Iterator[Evaluation]:
         raise StopObserved if context.is_stopping() else TimeBudgetReached
     if progress.count == 0:
         raise BadArgumentsError(f"the program ended well but reported no metric: {source.description}")
+    # Only now: whoever looks into why a run failed finds all that its program wrote.
+    if config.checkpoints:
+        spared = files / config.metrics_file if config.metrics_file is not None else None
+        set_apart(files, context.run_dir, config.checkpoints, spared)
 
 
 class Progress:
