@@ -120,12 +120,13 @@ def _judged(task: TaskState, run: RunFinished, paths: RoundPaths, exhibits: Sequ
         objective.metric: run.value,
     }
     told = _told(task, run, finite_metrics(known))
-    return replace(
+    whole = replace(
         told,
         curve=_curve(run, objective.metric, paths),
         counts={**told.counts, **_correct(run, paths)},
         exhibits=read_exhibits(paths.run(run.run_dir).root, exhibits),
     )
+    return with_prompt_set(whole)
 
 
 def _told(task: TaskState, run: RunFinished, metrics: Mapping[str, float]) -> JudgedRun:
@@ -135,7 +136,7 @@ def _told(task: TaskState, run: RunFinished, metrics: Mapping[str, float]) -> Ju
         "eval_seconds": run.eval_seconds,
         "energy_joule": run.energy_joule,
     }
-    judged = JudgedRun(
+    return JudgedRun(
         config=run.config,
         seed=run.seed,
         stage=run.stage,
@@ -148,7 +149,6 @@ def _told(task: TaskState, run: RunFinished, metrics: Mapping[str, float]) -> Ju
         cost=finite_metrics(spent) if run.cached_from is None and run.contaminated is None else {},
         origin=f"runs/{run.run_dir}",
     )
-    return with_prompt_set(judged)
 
 
 def _curve(run: RunFinished, metric: str, paths: RoundPaths) -> tuple[Point, ...]:

@@ -12,7 +12,7 @@ from trainers import _tales
 def test_the_same_seed_tells_the_same_tales():
     """The digest is that of VERSION: where it changes, the version has to."""
     told = "\n".join(islice(_tales.tales(0), 200))
-    assert hashlib.sha256(told.encode()).hexdigest()[:16] == "7e42202ca72ea78b"
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == "65dc85b7254c43eb"
     assert told != "\n".join(islice(_tales.tales(1), 200))
 
 

@@ -40,7 +40,7 @@ class Config(TrainerConfig):
     )
     text_field: str = protocol_field("text", min_length=1, description="jsonl: the key of the text")
     characters: int = protocol_field(
-        2_590_000, ge=10_000, le=10**9, description="built-in tales: how much text, in characters"
+        2_500_000, ge=10_000, le=10**9, description="built-in tales: how much text, in characters"
     )
     held_out: float = protocol_field(
         0.05, gt=0, lt=0.5, description="share of the documents that only evaluate, chosen by their hash"

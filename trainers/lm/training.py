@@ -28,7 +28,7 @@ from trainers.lm.snapshots import append, snapshots, suite_metrics
 BSZ = 8
 
 #: `loss_best` is the lowest mean loss of so many training batches in a row: that of one is luck
-BATCHES_OF_BEST = 5
+BATCHES_OF_BEST = 3
 
 #: tokens in an evaluation batch; bounds its memory whatever the windows' length
 BATCH_TOKENS = 8192
