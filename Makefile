@@ -18,6 +18,9 @@ PREFIX ?=
 # How much torture: make torture TORTURE="--kills 10000 -k kill"
 TORTURE ?=
 
+# One more than there are cores: many tests wait for a daemon that waits.
+PYTEST_WORKERS ?= $(shell expr $$(nproc) + 1)
+
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint types pytest torture fault-matrix bench bench-peers install-service \
   uninstall-service clean
@@ -57,7 +60,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 pytest: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 torture: $(INSTALLED)
 	$(BIN)/python -m pytest --torture tests/torture -s --timeout 0 $(TORTURE)

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,12 @@ from trainers.contract import TrainerConfig
 ABSENT = "absent"
 
 DIGEST_LENGTH = 16
+
+_PACKAGE = Path(__file__).parent
+#: an import of a module of the package that starts with `_`, in the one way or the other
+_SHARED = re.compile(
+    rb"^\s*(?:(?:from|import)\s+trainers\.(_\w+)|from\s+trainers\s+import\s+(\([^)]*\)|.*))", re.MULTILINE
+)
 
 
 def identity(module: ModuleType, name: str, home: Path, config: TrainerConfig) -> dict[str, Any]:
@@ -46,14 +52,36 @@ def _versions_when_loaded(distributions: tuple[str, ...]) -> dict[str, str]:
 
 
 def source_digest(path: Path) -> str:
-    """Digest of a trainer's file, or of every file of its folder with its name."""
+    """Digest of a trainer's file, or of every file of its folder with its name.
+
+    And of what it shares with other trainers: the modules `trainers/_*.py` that it imports, and those that
+    these import.
+    """
     files = [path]
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_derived(file, path))
     whole = hashlib.sha256()
     for file in files:
         whole.update(f"{file.relative_to(path.parent)}\0{_file_digest(file)}\n".encode())
+    for file in _shared_by(files):
+        whole.update(f"{file.relative_to(_PACKAGE.parent)}\0{_file_digest(file)}\n".encode())
     return whole.hexdigest()[:DIGEST_LENGTH]
+
+
+def _shared_by(files: Sequence[Path]) -> list[Path]:
+    """The shared modules that `files` import, directly or not, by name."""
+    known: set[Path] = set()
+    unread = [file for file in files if file.suffix == ".py"]
+    while unread:
+        source = unread.pop().read_bytes()
+        named = {
+            name for each in _SHARED.findall(source) for name in re.findall(rb"_\w+", each[0] or each[1])
+        }
+        found = {_PACKAGE / f"{name.decode()}.py" for name in named} - known
+        new = [file for file in found if file.is_file()]
+        known.update(new)
+        unread += new
+    return sorted(known)
 
 
 def installed_versions(distributions: tuple[str, ...]) -> dict[str, str]:

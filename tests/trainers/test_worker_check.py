@@ -237,3 +237,40 @@ def test_versions_are_read_without_importing() -> None:
 def test_changes_are_named(found: dict[str, Any], said: list[str]) -> None:
     accepted = {"source": "s", "data": "d", "versions": {"torch": "1"}, "parts": {"a": "1"}}
     assert _identity.changes(accepted, found) == said
+
+
+@pytest.mark.parametrize(
+    ("source", "shared"),
+    [
+        ("from trainers._tales import tales\n", ["_tales"]),
+        ("import os\n\n\ndef train():\n    from trainers._lr_schedule import factor\n", ["_lr_schedule"]),
+        ("from trainers import _sandbox\n", ["_sandbox", "_sandboxed"]),
+        ("from trainers import (\n    _tales,\n    contract,\n)\n", ["_tales"]),
+        ("import trainers._fixed_points\n", ["_fixed_points"]),
+        ("from trainers.contract import Context\nimport numpy\n", []),
+        ("from trainers._no_such_module import x\n", []),
+    ],
+)
+def test_what_a_trainer_shares_with_others_is_a_part_of_its_source(
+    tmp_path: Path, source: str, shared: list[str]
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    assert [path.stem for path in _identity._shared_by([file])] == shared
+
+
+def test_a_change_of_a_shared_module_is_a_change_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, file = tmp_path / "trainers", tmp_path / "mine.py"
+    package.mkdir()
+    monkeypatch.setattr(_identity, "_PACKAGE", package)
+    file.write_text("from trainers._first import x\n")
+    (package / "_first.py").write_text("from trainers._second import x\n")
+    (package / "_second.py").write_text("x = 1\n")
+    (package / "_other.py").write_text("x = 1\n")
+    before = _identity.source_digest(file)
+    (package / "_other.py").write_text("x = 2\n")
+    assert _identity.source_digest(file) == before
+    (package / "_second.py").write_text("x = 2\n")
+    assert _identity.source_digest(file) != before
