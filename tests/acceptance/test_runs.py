@@ -55,8 +55,11 @@ def test_a_run_that_finished_unheard_is_recovered_and_not_repeated(home: Home) -
     home.drop("night", home.spec("night", seconds=1.0))
     [started] = home.wait_for("night", "run_started")
     [intended] = [r for r in home.events("night", "run_intended") if r["config"] == started["config"]]
+    run = home.paths.round("night").run(intended["run_dir"])
+    # Between the record and this its worker may still wait at the gate.
+    wait_until(run.metrics.exists, "the beginning of the training")
     process.send_signal(signal.SIGSTOP)
-    wait_until(home.paths.round("night").run(intended["run_dir"]).result.exists, "the result")
+    wait_until(run.result.exists, "the result")
     home.kill()
     home.start()
     first, *_ = home.wait_for("night", "run_finished")

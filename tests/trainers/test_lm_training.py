@@ -88,8 +88,15 @@ def test_evaluations_begin_at_step_0_and_end_at_the_last(here):
     assert "train_loss" not in found[0].extra
     best = [e.extra["loss_best"] for e in found[1:]]
     assert best == sorted(best, reverse=True)
-    assert best[0] == pytest.approx(found[1].extra["train_loss"])
     assert best[-1] < min(e.extra["train_loss"] for e in found[1:-1])
+
+
+def test_the_best_loss_is_that_of_three_batches_in_a_row(here):
+    found = list(train(prepare(Config(**TINY), here), replace(here, max_steps=8, eval_every=1)))
+    losses = [e.extra["train_loss"] for e in found[1:]]
+    for e in found[3:]:
+        in_a_row = [sum(losses[n : n + 3]) / 3 for n in range(e.step - 2)]
+        assert e.extra["loss_best"] == pytest.approx(min(in_a_row))
 
 
 def test_before_the_first_step_seeds_differ_and_nothing_is_intelligible(here):
