@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fakes.gpu
 import pytest
-from real_home import Home
+from real_home import Ask, Home
 
 # what tests share says what it found, as they do
 pytest.register_assert_rewrite("acknowledging", "ended_round", "full_disk", "killing", "syscalls")
@@ -72,3 +72,15 @@ def home(tmp_path: Path) -> Iterator[Home]:
     made = Home(tmp_path / "home")
     yield made
     made.close()
+
+
+@pytest.fixture
+def ask(home: Home, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """`schedctl`, in this process: exit status, stdout and stderr."""
+    from scheduler.cli import main
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        status = main(["--home", str(home.paths.root), *map(str, arguments)])
+        return (status, *capsys.readouterr())
+
+    return run

@@ -78,6 +78,10 @@ def wait_until(
     raise AssertionError(f"{what} did not come true within {seconds:g} s")
 
 
+#: asks schedctl in the test's own process: exit status, stdout and stderr
+Ask = Callable[..., tuple[int, str, str]]
+
+
 class Home:
     """A home and the daemon on it, as a user sees them."""
 

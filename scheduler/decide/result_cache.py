@@ -200,12 +200,8 @@ def _part(
     }
 
 
-def shelf_of(run: facts.RunFinished, task: Task) -> Shelf:
-    """Where a run of `task` that may be reused lies."""
-    return _shelf(_TheTask(task), run)[0]
-
-
 def _shelf(the: _TheTask, run: facts.RunFinished) -> tuple[Shelf]:
+    """Where a run of the task that may be reused lies, alone."""
     rule = run.stopped_by if run.status == "pruned" else None
     return _alone(the, run.round, run.task, run.status, run.drifts, rule)
 

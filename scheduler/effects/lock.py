@@ -129,8 +129,8 @@ def _closed_on_error(fd: int) -> Iterator[None]:
         raise
 
 
-def _locked_in_time(fd: int, seconds: float = _PATIENCE_SECONDS) -> bool:
-    give_up = time.monotonic() + seconds
+def _locked_in_time(fd: int) -> bool:
+    give_up = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.world import make_round, ok, play, task
-from real_home import Home
+from real_home import Ask, Home
 
-from scheduler.cli import main
 from scheduler.decide import codec, facts
 from scheduler.effects.records import Journal
 from scheduler.rounds.round import PolicyChoice
 
 SEEDS = (42, 137, 256, 512, 1024)
 LOSSES = {"base": (2.00, 2.02, 1.98, 2.01, 1.99), "wide": (1.80, 1.82, 1.81), "deep": (2.01, 1.99, 2.00)}
-
-Ask = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def ask(home: Home, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """`schedctl`, in this process: exit status, stdout and stderr."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        status = main(["--home", str(home.paths.root), *map(str, arguments)])
-        return (status, *capsys.readouterr())
-
-    return run
 
 
 def write_folders(root: Path, *, steps: int = 4, longer: int = 0) -> Path:

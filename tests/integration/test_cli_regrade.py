@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_home import Home
-
-from scheduler.cli import main
+from real_home import Ask
 
 STORED = Path(__file__).parents[1] / "data" / "generation"
-Ask = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def ask(home: Home, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """`schedctl`, in this process: exit status, stdout and stderr."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        status = main(["--home", str(home.paths.root), *map(str, arguments)])
-        return (status, *capsys.readouterr())
-
-    return run
 
 
 def test_three_old_iterations_are_shown_by_both_definitions(ask: Ask) -> None:

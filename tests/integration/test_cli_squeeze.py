@@ -10,25 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real_home import Home
+from real_home import Ask
 
 torch = pytest.importorskip("torch")
 
-from scheduler.cli import main  # noqa: E402
 from trainers import _squeeze  # noqa: E402
-
-Ask = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def ask(home: Home, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """`schedctl`, in this process: exit status, stdout and stderr."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        status = main(["--home", str(home.paths.root), *map(str, arguments)])
-        return (status, *capsys.readouterr())
-
-    return run
 
 
 def factors(strengths: list[float]) -> dict[str, torch.Tensor]:
