@@ -125,14 +125,16 @@ class ResultCache:
         return self._with((each for current in rounds for each in _lies_on(current)), tasks)
 
     def _with(self, lies_on: Iterable[tuple[tuple[Shelf], str]], tasks: Iterable[facts.Fact | None]) -> Self:
-        found: dict[str, tuple[Shelf, ...]] = {}
+        found: dict[str, tuple[Shelf, ...] | list[Shelf]] = {}
         for alone, key in lies_on:
             before = found.get(key) or self.shelves.get(key)
             if before is None:
                 found[key] = alone
-            elif alone[0] not in before:
-                found[key] = _ordered(before + alone)
-        made = replace(self, shelves=self.shelves.having(found))
+            elif isinstance(before, list):
+                before.append(alone[0])
+            else:
+                found[key] = [*before, alone[0]]
+        made = replace(self, shelves=self.shelves.having(_settled(found)))
         for fact in tasks:
             match fact:
                 case facts.TaskProbed():
@@ -148,6 +150,22 @@ class ResultCache:
     def _with_beginning(self, begun: facts.TaskBegun) -> Self:
         known = _with(self.beginnings.get(begun.signature) or (), begun)
         return replace(self, beginnings=self.beginnings.after(begun.signature, known))
+
+
+def _settled(found: Mapping[str, tuple[Shelf, ...] | list[Shelf]]) -> dict[str, tuple[Shelf, ...]]:
+    """Each list in the order of `_ordered` and without repeats: a key may lie on as many shelves as there are
+    rounds, and those are compared once for all keys.
+    """
+    seen = {id(shelf): shelf for shelves in found.values() if isinstance(shelves, list) for shelf in shelves}
+    in_order = sorted(set(seen.values()), key=astuple)
+    place = {shelf: position for position, shelf in enumerate(in_order)}
+    place_of = {known: place[shelf] for known, shelf in seen.items()}
+    return {
+        key: tuple(in_order[position] for position in sorted({place_of[id(shelf)] for shelf in shelves}))
+        if isinstance(shelves, list)
+        else shelves
+        for key, shelves in found.items()
+    }
 
 
 def _ordered(shelves: tuple[Shelf, ...]) -> tuple[Shelf, ...]:
