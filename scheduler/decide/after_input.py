@@ -16,7 +16,7 @@ from scheduler.decide.forgetting import forgotten, unlearnt
 from scheduler.decide.importing import imported
 from scheduler.decide.liveness import alive, going_on
 from scheduler.decide.retention import Drop
-from scheduler.decide.state import RoundState, State, is_spare, open_attempt, open_attempts
+from scheduler.decide.state import RoundState, State, is_spare, next_place, open_attempt, open_attempts
 from scheduler.decide.stopping import after_advice, after_evaluation
 from scheduler.decide.task_state import Attempt
 from scheduler.decide.xids import stops_the_queue
@@ -172,7 +172,7 @@ def _after_check(state: State, event: inputs.SpecChecked) -> tuple[Action, ...]:
     current = state.rounds.get(round_id)
     known = state.ended.get(round_id) if current is None else current.accepted
     if known is None:
-        return _accept(event, event.spec)
+        return _accept(state, event, event.spec)
     if known.sha256 == event.sha256:
         is_open = current is not None and current.is_open
         return (
@@ -185,10 +185,15 @@ def _after_check(state: State, event: inputs.SpecChecked) -> tuple[Action, ...]:
     return _reject(event, (problem,))
 
 
-def _accept(event: inputs.SpecChecked, spec: Mapping[str, Any]) -> tuple[Action, ...]:
+def _accept(state: State, event: inputs.SpecChecked, spec: Mapping[str, Any]) -> tuple[Action, ...]:
     """The bytes first, then the record that carries their hash; only then is the file moved."""
     accepted = facts.RoundAccepted(
-        round=spec["id"], sha256=event.sha256, file=event.file, suffix=event.suffix, spec=spec
+        round=spec["id"],
+        sha256=event.sha256,
+        file=event.file,
+        suffix=event.suffix,
+        spec=spec,
+        place=next_place(state),
     )
     return (act.KeepSpec(accepted=accepted), act.Record(fact=accepted))
 

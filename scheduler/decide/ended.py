@@ -32,6 +32,8 @@ class EndedRound:
     file: str
     sha256: str
     suffix: str
+    #: among all rounds, as its acceptance tells it
+    place: int | None
     outcome: Literal["finished", "parked", "cancelled"]
     #: how many it had
     tasks: int
@@ -70,6 +72,7 @@ def ended_round(current: RoundState) -> EndedRound:
         file=current.accepted.file,
         sha256=current.accepted.sha256,
         suffix=current.accepted.suffix,
+        place=current.accepted.place,
         outcome=current.finished.outcome,
         tasks=len(tasks),
         variants=sum(len(task.task.variants) for task in tasks),

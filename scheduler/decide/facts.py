@@ -36,6 +36,8 @@ class RoundAccepted(RoundFact):
     suffix: str
     #: Round.to_json()
     spec: Mapping[str, Any]
+    #: among all rounds ever accepted here, from 1: clocks are set back; None in older records
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,6 +181,13 @@ def fold(state: State, fact: facts.Fact) -> State:
             return state
 
 
+def next_place(state: State) -> int:
+    """Of the next round that is accepted: after all that are known."""
+    known = [each.accepted.place for each in state.rounds.values()]
+    known += [each.place for each in state.ended.values()]
+    return 1 + max((place for place in known if place is not None), default=0)
+
+
 def with_gate(state: State, change: inputs.GateChanged) -> State:
     """The state with a gate that opened or closed."""
     waits = {source: reason for source, reason in state.live.waits.items() if source != change.source}

@@ -19,7 +19,7 @@ from scheduler.effects.records import read_records
 from scheduler.rounds.paths import RoundPaths
 
 #: version of the format, of which the fields of EndedRound are part; a file of another one is made again
-VERSION = 2
+VERSION = 3
 _EVENT = "round_ended"
 #: most rounds end with a short line
 _TAIL_BYTES = 4096
@@ -27,7 +27,7 @@ _TAIL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedFile:
-    """An ended round, and when it was accepted: rounds are told in that order."""
+    """An ended round, and when it was accepted."""
 
     ended: EndedRound
     accepted_at: str
@@ -35,6 +35,11 @@ class EndedFile:
     ended_at: str
     #: what later rounds may reuse of it, as ResultCache.having takes it
     results: Mapping[str, Any]
+
+    @property
+    def acceptance(self) -> tuple[int, str]:
+        """As the function of that name tells it."""
+        return self.ended.place or 0, self.accepted_at
 
 
 def write_ended(paths: RoundPaths, ended: EndedRound, results: Mapping[str, Any]) -> None:
@@ -62,7 +67,7 @@ def _line_of(paths: RoundPaths, ended: EndedRound, results: Mapping[str, Any]) -
             "version": VERSION,
             "bytes": size,
             "last_crc": record["crc"],
-            "accepted_at": accepted_at(paths),
+            "accepted_at": acceptance(paths)[1],
             "ended": ended.to_json(),
             "results": results,
         }
@@ -87,10 +92,10 @@ def read_ended(paths: RoundPaths) -> EndedFile | None:
         return None
 
 
-def accepted_at(paths: RoundPaths) -> str:
-    """When the round was accepted: the time of its first record; empty while there is none."""
+def acceptance(paths: RoundPaths) -> tuple[int, str]:
+    """Of the round among all, and when it was accepted, by its first record; (0, "") while there is none."""
     first = next(read_records(paths.records), None)
-    return "" if first is None else str(first["ts"])
+    return (0, "") if first is None else (first.get("place") or 0, str(first["ts"]))
 
 
 def _stands_for(told: dict[str, Any]) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from scheduler.decide.replay import Replay, RoundReplay
 from scheduler.decide.result_cache import part_of
 from scheduler.decide.state import RoundState, State, open_attempts
 from scheduler.decide.task_state import Attempt
-from scheduler.effects.ended_file import accepted_at, read_ended, write_ended
+from scheduler.effects.ended_file import acceptance, read_ended, write_ended
 from scheduler.effects.fact_lines import Recorded
 from scheduler.effects.records import Journal
 from scheduler.rounds.errors import UnknownIdError
@@ -104,7 +104,7 @@ class _Reading:
         """Take every round, in the order in which they were accepted; returns the files of open ones."""
         folders = [RoundPaths(path.parent) for path in home.results.glob("*/records.jsonl")]
         found = [(paths, read_ended(paths)) for paths in folders]
-        known = [(ended.accepted_at if ended else accepted_at(paths), paths, ended) for paths, ended in found]
+        known = [(ended.acceptance if ended else acceptance(paths), paths, ended) for paths, ended in found]
         journals = {}
         for _, paths, ended in sorted(known, key=lambda each: (each[0], each[1].root.name)):
             if ended is not None:

@@ -41,6 +41,8 @@ class IndexLine:
     title: str = ""
     #: None where the records cannot be read
     accepted_at: datetime | None = None
+    #: among all rounds, as its acceptance tells it; 0 in older records
+    place: int = 0
     outcome: str = "in progress"
     #: how many variants got each verdict, by name
     verdicts: Mapping[str, int] = field(default_factory=dict)
@@ -56,8 +58,8 @@ def read_index(home: HomePaths) -> tuple[IndexLine, ...]:
     return tuple(sorted(lines, key=_age, reverse=True))
 
 
-def _age(line: IndexLine) -> tuple[str, str]:
-    return ("" if line.accepted_at is None else line.accepted_at.isoformat(), line.id)
+def _age(line: IndexLine) -> tuple[int, str, str]:
+    return (line.place, "" if line.accepted_at is None else line.accepted_at.isoformat(), line.id)
 
 
 def render_index(lines: tuple[IndexLine, ...]) -> str:
@@ -81,6 +83,7 @@ def _ended_line(known: EndedFile, paths: RoundPaths) -> IndexLine:
         id=ended.id,
         title=ended.title,
         accepted_at=datetime.fromisoformat(known.accepted_at),
+        place=ended.place or 0,
         outcome=ended.outcome,
         verdicts=ended.verdicts,
         tasks=ended.tasks,
@@ -122,6 +125,7 @@ def _accepted(fact: facts.RoundAccepted, at: datetime, paths: RoundPaths) -> Ind
         id=fact.round,
         title=fact.spec["title"],
         accepted_at=at,
+        place=fact.place or 0,
         tasks=len(tasks),
         variants=sum(len(task["variants"]) for task in tasks),
         has_report=paths.report.is_file(),

@@ -21,8 +21,11 @@ def outcome(intended: facts.RunIntended) -> dict[str, Any]:
     return ok(SCORES[intended.config])
 
 
-def told_home(root: Path, *, but_last: int = 0) -> HomePaths:
-    """A home with two rounds that have ended, one of them parked, and one that lacks its last records."""
+def told_home(root: Path, *, but_last: int = 0, minutes: tuple[int, ...] = (0, 1, 2)) -> HomePaths:
+    """A home with two rounds that have ended, one of them parked, and one that lacks its last records.
+
+    `minutes` is what the clock showed during each.
+    """
     home = HomePaths(root)
     for folder in home.folders():
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,8 +39,8 @@ def told_home(root: Path, *, but_last: int = 0) -> HomePaths:
     ends = [n for n, fact in enumerate(ours) if fact.round == "last"]
     kept = len(ends) - but_last
     files = {"second": ours, "first": ours, "last": [ours[n] for n in ends[:kept]]}
-    for number, (name, told) in enumerate(files.items()):
-        write(home.round(name), [fact for fact in told if fact.round == name], minute=number)
+    for minute, (name, told) in zip(minutes, files.items(), strict=True):
+        write(home.round(name), [fact for fact in told if fact.round == name], minute)
     ledger = [fact for fact in world.facts if isinstance(fact, facts.LedgerFact)]
     home.ledger.write_bytes(lines(ledger, minute=9))
     return home

@@ -36,8 +36,11 @@ def close(recovery: Recovery) -> None:
         journal.close()
 
 
-def test_rounds_come_back_in_the_order_of_their_acceptance(tmp_path: Path) -> None:
-    home = told_home(tmp_path, but_last=3)
+@pytest.mark.parametrize("minutes", [(0, 1, 2), (1, 1, 1), (2, 1, 0)], ids=str)
+def test_rounds_come_back_in_the_order_of_their_acceptance_whatever_the_clock_showed(
+    tmp_path: Path, minutes: tuple[int, ...]
+) -> None:
+    home = told_home(tmp_path, but_last=3, minutes=minutes)
     recovery = replay(home)
     assert recovery.state.accepted == ("second", "first", "last")
     assert {name: each.outcome for name, each in recovery.state.ended.items()} == {
