@@ -49,6 +49,12 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
+def version(path: Path) -> tuple[int, int]:
+    """Other than before whenever the file was replaced; the number of a freed inode is given again."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
+
+
 def dropped(**kinds: Any) -> facts.RunFilesDropped:
     return facts.RunFilesDropped(round="night", reason="a test", **kinds)
 
@@ -245,7 +251,7 @@ def test_a_daemon_clears_what_may_go_and_still_reuses_the_rest(home: Home) -> No
     assert dry.stdout.startswith("night: reduced=")
     assert "older than" in dry.stdout
     assert all("out.log" in names(run) for run in runs)
-    before = paths.report.stat().st_ino
+    before = version(paths.report)
 
     home.start()
     asked = home.schedctl("tidy")
@@ -253,7 +259,7 @@ def test_a_daemon_clears_what_may_go_and_still_reuses_the_rest(home: Home) -> No
     wait_until(lambda: not any("out.log" in names(run) for run in runs), f"the removal\n{home.log()}")
     assert all("result.json" in names(run) for run in runs)
     assert " TIDY round=night reduced=" in home.log()
-    wait_until(lambda: paths.report.stat().st_ino != before, "the page without its links")
+    wait_until(lambda: version(paths.report) != before, "the page without its links")
     assert planned(home.paths, RetentionSettings(keep_run_folders_days=1e-7), now=time.time()) == ()
     home.drop("again", home.spec("again"))
     reused = home.wait_for("again", "run_finished", count=len(runs))
