@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import queue
 import signal
 import time
@@ -19,8 +18,7 @@ from typing import Any, TextIO
 from scheduler.decide import actions as act
 from scheduler.decide import facts, inputs
 from scheduler.decide.failures import Limits
-from scheduler.decide.progress import in_a_sentence, status_of, told_again
-from scheduler.decide.state import State, open_attempts, with_gate
+from scheduler.decide.state import open_attempts, with_gate
 from scheduler.decide.step import is_idle, step, why_nothing_runs
 from scheduler.effects import control
 from scheduler.effects.advice import Advice
@@ -34,8 +32,7 @@ from scheduler.effects.gpu import Gpu, cpu_device
 from scheduler.effects.gpu_watch import GpuWatch
 from scheduler.effects.launcher_log import LauncherLog
 from scheduler.effects.lock import DeviceLock
-from scheduler.effects.metrics import MetricsFile
-from scheduler.effects.notices import Notices, exposed
+from scheduler.effects.notices import exposed
 from scheduler.effects.patience import Patience
 from scheduler.effects.performer import Performer
 from scheduler.effects.process_tree import boot_id
@@ -44,7 +41,6 @@ from scheduler.effects.recovery import Recovery, recovered, replay
 from scheduler.effects.reporting import Reporting, is_current
 from scheduler.effects.reserve import Reserve
 from scheduler.effects.spool import Spool
-from scheduler.effects.status import StatusFile
 from scheduler.effects.stored_results import StoredResults
 from scheduler.effects.surroundings import Surroundings
 from scheduler.effects.systemd_notify import SystemdNotify
@@ -52,11 +48,10 @@ from scheduler.effects.tidying import Tidying
 from scheduler.effects.timers import Timers
 from scheduler.effects.workers import Orphan, Workers, become_subreaper
 from scheduler.report.lines import line_for, wait_line, warning_lines
-from scheduler.report.notices import notice_for
 from scheduler.rounds.errors import CorruptRecordsError, UnknownIdError
-from scheduler.rounds.notice import Notice
 from scheduler.rounds.paths import HomePaths
 from scheduler.rounds.settings import Settings
+from scheduler.telling import Telling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,30 +156,11 @@ class Daemon:
         self._systemd = systemd
         self._settings = settings
         self._until_idle = until_idle
-        self._limits = Limits(
-            max_attempts=settings.max_attempts,
-            network_backoff_seconds=settings.network_backoff_seconds,
-            disk_backoff_seconds=settings.disk_backoff_seconds,
-            heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
-            hung_timeout_seconds=settings.hung_timeout_seconds,
-            prepare_timeout_seconds=settings.prepare_timeout_seconds,
-            prepare_ahead=settings.prepare_ahead,
-            grace_seconds=settings.grace_seconds,
-            keep_checkpoints=settings.retention.keep_checkpoints,
-            reuse_baselines=settings.reuse_baselines,
-            reuse_results=settings.reuse_results,
-            baseline_check_every=settings.baseline_check_every,
-            repeat_contaminated=settings.repeat_contaminated,
-        )
+        self._limits = Limits.of(settings)
         self._state = recovery.state
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         #: known before the inbox is read again: whoever waits for space on a disk looks at it
         self._was_told_to_stop = False
-        self._waiting: str | None = None
-        #: what the reason to wait and the status were last asked of: a turn that changes nothing asks nothing
-        self._asked: State | None = None
-        self._told: tuple[State, str | None, Mapping[str, Any] | None] | None = None
-        self._content: dict[str, Any] = {}
         self._looked_at = float("-inf")
         self._exit: str | None = None
 
@@ -197,22 +173,13 @@ class Daemon:
             kept=settings.log_files_kept,
             make_room=reserve.release,
         )
-        self._notices = Notices(
-            settings.notify,
-            home.notices,
-            environment=os.environ,
-            report=self._log.line,
-            sender=f"roundhouse on {platform.node() or 'this machine'}",
-        )
-        #: of facts that are not durable yet
-        self._untold: list[Notice] = []
-        self._status = StatusFile(home.status, make_room=reserve.release)
-        ended_at = recovery.last_run_finished_at
-        self._metrics = MetricsFile(
+        self._telling = Telling(
             home,
-            version=version("roundhouse"),
-            disk_floor_mib=settings.disk_floor_mib,
-            last_run_finished_at=ended_at.timestamp() if ended_at is not None else None,
+            settings,
+            log=self._log,
+            reserve=reserve,
+            systemd=systemd,
+            last_run_finished_at=recovery.last_run_finished_at,
         )
         self._reporting = Reporting(home, lambda: self.post(LookAround()))
         self._reserve = reserve
@@ -298,13 +265,13 @@ class Daemon:
         self._timers.start()
         self._look_around()
         # Ready: whoever waits for the daemon sees it now, and not when something first happens.
-        self._offer_status(why_nothing_runs(self._state, self._limits))
+        self._telling.offer_status(self._state, why_nothing_runs(self._state, self._limits), self._seen())
         self._systemd.ready()
 
     def run(self) -> None:
         """Serve the inbox until there is a reason to exit."""
         while self._exit is None:
-            self._tell()
+            self._telling.tell(self._state, self._limits, self._seen())
             if self._until_idle and self._has_nothing_left():
                 self._stop("idle")
             else:
@@ -327,10 +294,7 @@ class Daemon:
         self._workers.close()
         self._tidying.close()
         self._reporting.close()
-        self._notices.close()
-        self._offer_status(self._exit or "the daemon failed")
-        self._status.flush()
-        self._metrics.close(self._state, self._exit or "the daemon failed")
+        self._telling.close(self._state, self._seen(), self._exit or "the daemon failed")
         self._books.close()
 
     # What an earlier daemon left behind
@@ -366,10 +330,8 @@ class Daemon:
         waits = (
             self._deadlines.next_in(),
             self._reception.next_scan_in(),
-            self._status.next_in(),
-            self._metrics.next_in(),
+            self._telling.next_in(),
             self._looked_at + self._settings.rescan_seconds - time.monotonic(),
-            self._systemd.next_in(),
         )
         try:
             return self._inbox.get(timeout=max(0.0, min(wait for wait in waits if wait is not None)))
@@ -378,7 +340,7 @@ class Daemon:
 
     def _waits_for_space(self) -> None:
         """A full disk holds the loop up, at the start too, which is no reason to restart the daemon."""
-        self._offer_status(self._waiting)
+        self._telling.offer_status(self._state, self._telling.waiting, self._seen())
         self._systemd.status("waits for space on the disk; free some")
         self._systemd.alive()
         self._systemd.wait_for(READING_SECONDS)
@@ -411,29 +373,12 @@ class Daemon:
         for change in self._surroundings.changes():
             self._handle(change)
 
-    def _tell(self) -> None:
-        """Let people see how things are: status.json, and the log when the reason to wait is a new one."""
-        if self._state is not self._asked:
-            self._asked = self._state
-            why = why_nothing_runs(self._state, self._limits)
-            if why is not None and why != self._waiting:
-                self._log.line(wait_line(why))
-            self._waiting = why
-        if self._status.next_in() in (None, 0.0):
-            self._offer_status(self._waiting)
-        self._metrics.offer(self._state, self._waiting, self._gpu.fields() if self._gpu is not None else None)
-
-    def _offer_status(self, why: str | None) -> None:
-        about = (self._state, why, self._gpu.fields() if self._gpu is not None else None)
-        now = datetime.now().astimezone()
-        if self._told is None or self._told[0] is not self._state or self._told[1:] != about[1:]:
-            self._content = status_of(self._state, now=now, pid=os.getpid(), wait_reason=why, gpu=about[2])
-            self._told = about
-        self._systemd.status(in_a_sentence(self._content))
-        self._status.offer(told_again(self._content, now=now))
+    def _seen(self) -> Mapping[str, Any] | None:
+        """What the device was last seen to do."""
+        return self._gpu.fields() if self._gpu is not None else None
 
     def _has_nothing_left(self) -> bool:
-        is_quiet = self._waiting is not None and self._reception.is_quiet and self._reporting.is_done
+        is_quiet = self._telling.waiting is not None and self._reception.is_quiet and self._reporting.is_done
         return is_quiet and self._reserve.is_whole and is_idle(self._state, self._limits)
 
     # From an event to its actions
@@ -450,7 +395,7 @@ class Daemon:
             event = self._measured(event)
             if _failed_for_space(event):
                 self._look_at_surroundings()  # or the next try starts on a disk that is still full
-        self._note(event)
+        self._telling.note(event, self._state)
         self._state, actions = step(self._state, event, self._limits)
         self._perform(actions)
 
@@ -479,7 +424,7 @@ class Daemon:
                 case action:
                     effects.append(action)
         self._books.sync()
-        self._send_notices()
+        self._telling.send_notices()
         for effect in effects:
             self._act(effect)
 
@@ -488,26 +433,14 @@ class Daemon:
         self._books.write(fact)
         if self._reserve.is_in_use:  # before anything that follows from the fact can start a run
             for change in self._surroundings.disk_refused():
-                self._note(change)
+                self._telling.note(change, self._state)
                 self._state = with_gate(self._state, change)
         line = line_for(fact, self._state)
         for told in (*([] if line is None else [line]), *warning_lines(fact)):
             self._log.line(told)
-        self._note(fact)
+        self._telling.note(fact, self._state)
         self._state, actions = step(self._state, fact, self._limits)
         return actions
-
-    def _note(self, event: inputs.Event) -> None:
-        """Keep in mind what a person who is away has to be told of it."""
-        notice = notice_for(event, self._state, self._home)
-        if notice is not None:
-            self._untold.append(notice)
-
-    def _send_notices(self) -> None:
-        """Only of what is durable: a daemon that is killed before sends nothing, and none sends it twice."""
-        for notice in self._untold:
-            self._notices.tell(notice)
-        self._untold.clear()
 
     def _act(self, effect: act.Effect | act.Exit) -> None:
         if isinstance(effect, act.Exit):

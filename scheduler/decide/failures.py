@@ -5,14 +5,15 @@ The rules are a table by failure class. They look only at recorded attempts, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, Self
 
 from scheduler.decide.facts import RunFinished
 from scheduler.decide.run_marks import RunMark, asks_for_repeat
 from scheduler.decide.same_failure import times_alike
 from scheduler.decide.task_state import Attempt, TaskState
 from scheduler.rounds.retention_settings import KeptCheckpoints
+from scheduler.rounds.settings import Settings
 
 Then = Literal["end", "park"]
 
@@ -50,6 +51,14 @@ class Limits:
     keep_checkpoints: KeptCheckpoints = "none"
     #: between SIGTERM and SIGKILL
     grace_seconds: float = 10.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those that the settings give, field by field under the same names."""
+        own = {
+            each.name: getattr(settings, each.name) for each in fields(cls) if each.name != "keep_checkpoints"
+        }
+        return cls(**own, keep_checkpoints=settings.retention.keep_checkpoints)
 
     @property
     def kill_margin_seconds(self) -> float:

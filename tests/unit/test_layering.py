@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 #: the layers of scheduler, top first; a module may import from its own layer and from those below
-LAYERS = ("cli", "daemon", "report", "effects", "audit", "decide", "rounds", "judging")
+LAYERS = ("cli", "daemon", "telling", "report", "effects", "audit", "decide", "rounds", "judging")
 #: third-party package -> the modules of scheduler that may import it (a folder stands for all in it)
 EDGES = {
     "pynvml": {"scheduler/effects/gpu.py"},
