@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from policies._distributions import t_upper_quantile
 from policies._guards import STOPPED_AS_NO_OP, broken_class, early_stop
+from policies._planning import eval_floor, independent_examples
 from policies.evidence import (
     Decision,
     Delta,
@@ -87,8 +89,25 @@ def _judge(stage: str, delta: Delta, evidence: TaskEvidence) -> Verdict:
     if stage == evidence.stages[-1] and len(evidence.stages) > 1 and is_enough:
         return Verdict(name="SUGGESTIVE", reason=f"{shown}; needs fresh seeds, since these selected it")
     if delta.is_speed_effect:
-        shown += ", a speed effect"
+        return Verdict(name="INCONCLUSIVE", reason=f"{shown}, a speed effect")
+    half = _half_width(stage, delta, evidence)
+    if delta.mean + half < 0:
+        return Verdict(name="LOSER", reason=f"{shown}; the upper 95 % bound is below zero")
+    if abs(delta.mean) + half <= evidence.objective.min_effect:
+        return Verdict(name="NEUTRAL", reason=f"{shown}; the 90 % interval lies within min_effect of zero")
     return Verdict(name="INCONCLUSIVE", reason=shown)
+
+
+def _half_width(stage: str, delta: Delta, evidence: TaskEvidence) -> float:
+    """Of the central 90 % of the effect, in the objective's unit: Student's t over the paired seeds, and the
+    error of the evaluation set, which they share. Infinite where seeds tell no noise.
+    """
+    seeds = len(delta.per_seed)
+    if not delta.sd:
+        return math.inf
+    runs, _ = evidence.at(stage)
+    floor = eval_floor(evidence.objective, independent_examples(runs[0], None))
+    return t_upper_quantile(0.05, seeds - 1) * math.hypot(delta.sd / math.sqrt(seeds), floor)
 
 
 def _count(delta: Delta, noun: str) -> str:

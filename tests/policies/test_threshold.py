@@ -104,6 +104,31 @@ def test_an_effect_below_min_effect_is_inconclusive() -> None:
     assert verdict.name == "INCONCLUSIVE"
 
 
+@pytest.mark.parametrize(
+    ("deltas", "n_eval", "verdict"),
+    [
+        ((-0.10, -0.11, -0.12), 100_000, "LOSER"),
+        ((-0.10, -0.11, -0.12), 24, "INCONCLUSIVE"),
+        ((-0.10, -0.11), 100_000, "LOSER"),
+        ((-0.10,), 100_000, "INCONCLUSIVE"),
+        ((-0.10, -0.10), 100_000, "INCONCLUSIVE"),
+        ((-0.001, 0.04, -0.05), 100_000, "INCONCLUSIVE"),
+        ((-0.001, 0.001, 0.0), 100_000, "NEUTRAL"),
+        ((-0.001, 0.001, 0.0), 24, "INCONCLUSIVE"),
+    ],
+)
+def test_what_two_or_more_seeds_agree_on_is_told(
+    deltas: tuple[float, ...], n_eval: int, verdict: str
+) -> None:
+    """A few examples tell it of themselves alone; seeds that change nothing tell no noise."""
+    found = evidence(
+        {("quick", seed): 0.5 + delta for seed, delta in enumerate(deltas)},
+        {("quick", seed): 0.5 for seed in range(len(deltas))},
+        n_eval=n_eval,
+    )
+    assert Policy().verdict(found).name == verdict
+
+
 def test_a_variant_equal_to_the_baseline_bit_for_bit_is_neutral() -> None:
     same: dict[str, Any] = {"scores_digest": "abc", "loss": 1.5}
     runs = {("quick", 0): 0.5}
