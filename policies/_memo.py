@@ -43,6 +43,11 @@ class Same:
         except TypeError:
             self._get = lambda: thing
 
+    @property
+    def thing(self) -> object:
+        """The object; None once it is gone."""
+        return self._get()
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Same) and self._id == other._id and self._get() is other._get()
 

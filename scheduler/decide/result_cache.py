@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from policies._memo import Same
 from policies._stop_rules import OPTUNA_PREFIX, StopRules
 from policies.evidence import Outcome
 from scheduler.decide import facts
@@ -58,7 +59,7 @@ class ResultCache:
         """The cache after a fact of `task`; itself where the fact adds nothing."""
         match fact:
             case facts.RunFinished() if may_be_reused(fact, task):
-                alone = _shelf(_TheTask(task), fact)
+                alone = _shelf(Same(task), fact)
                 known = self.shelves.get(fact.content_key) or ()
                 if alone[0] in known:
                     return self
@@ -187,7 +188,7 @@ def part_of(current: RoundState) -> dict[str, Any]:
 def _lies_on(current: RoundState) -> Iterator[tuple[tuple[Shelf], str]]:
     """The results of a round, each with the shelf on which it lies alone."""
     for known in current.tasks.values():
-        the = _TheTask(known.task)
+        the = Same(known.task)
         for attempts in known.attempts.values():
             for attempt in attempts:
                 run = attempt.finished
@@ -218,7 +219,7 @@ def _part(
     }
 
 
-def _shelf(the: _TheTask, run: facts.RunFinished) -> tuple[Shelf]:
+def _shelf(the: Same, run: facts.RunFinished) -> tuple[Shelf]:
     """Where a run of the task that may be reused lies, alone."""
     rule = run.stopped_by if run.status == "pruned" else None
     return _alone(the, run.round, run.task, run.status, run.drifts, rule)
@@ -253,35 +254,25 @@ def rules_of(task: Task, *, ask_others: bool) -> str:
     return digest(seen)
 
 
-class _TheTask:
-    """A task as a key: itself alone, since comparing its variants would take longer than all the rest."""
-
-    __slots__ = ("task",)
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _TheTask) and other.task is self.task
-
-    def __hash__(self) -> int:
-        return id(self.task)
-
-
 @functools.lru_cache(maxsize=256)
 def _alone(
-    the: _TheTask, round_id: str, task: str, status: Outcome, drifts: int, rule: str | None
+    the: Same, round_id: str, task: str, status: Outcome, drifts: int, rule: str | None
 ) -> tuple[Shelf]:
-    """The shelf; equal ones in a row are one object, so that a result takes little more than its key."""
+    """The shelf; equal ones in a row are one object, so that a result takes little more than its key.
+
+    Of a task as itself: to compare its variants would take longer than all the rest.
+    """
+    found = the.thing
+    assert isinstance(found, Task)
     asks_others = rule is not None and rule.startswith(OPTUNA_PREFIX)
     shelf = Shelf(
         round=round_id,
         task=task,
-        metric=the.task.objective.metric,
+        metric=found.objective.metric,
         status=status,
         drifts=drifts,
-        has_scores=needs_scores(the.task),
-        rules="" if rule is None else rules_of(the.task, ask_others=asks_others),
+        has_scores=needs_scores(found),
+        rules="" if rule is None else rules_of(found, ask_others=asks_others),
     )
     return (shelf,)
 

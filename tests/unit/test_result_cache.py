@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -407,3 +408,14 @@ def test_a_crash_after_any_record_changes_neither_decisions_nor_what_is_reused(c
         assert told(world, name) == told(UNBROKEN, name)
         assert set(ran(world, name)) == set(ran(UNBROKEN, name))
         assert taken(world, name) == taken(UNBROKEN, name)
+
+
+def test_once_others_run_a_round_that_has_ended_is_kept_alive_by_nothing() -> None:
+    """Not by what was worked out of it either: a night of large rounds would fill the memory."""
+    rounds = (make_round(task(name=name, policy=SCREENS), id=name) for name in ("long_gone", "later", "last"))
+    state = play(scored, *rounds).state
+    assert list(state.ended) == ["long_gone", "later", "last"]
+    assert state.results.shelves
+    gc.collect()
+    alive = {each.name for each in gc.get_objects() if type(each) is Task}
+    assert "long_gone" not in alive
