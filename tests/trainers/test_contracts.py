@@ -32,6 +32,23 @@ class TestFutureSeedOnText(TrainerContract):
     max_steps, eval_every, n_eval, bsz = 4, 2, 3, 4
 
 
+class TestLm(TrainerContract):
+    trainer = "lm"
+    arguments = {  # noqa: RUF012
+        "characters": 100_000,
+        "tokenizer": "bytes",
+        "context": 32,
+        "prompts": ("Once upon a time",),
+        "prompt_tokens": 8,
+        "d_model": 8,
+        "n_layer": 1,
+        "n_head": 1,
+    }
+    variant = {"optimizer": "adamw", "lr": 1e-3}  # noqa: RUF012
+    other_data = {"characters": 90_000}  # noqa: RUF012
+    max_steps, eval_every, n_eval, bsz = 4, 2, 8, 2
+
+
 class TestRl(TrainerContract):
     trainer = "rl"
     arguments = {  # noqa: RUF012
