@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from scheduler.decide.facts import RunFilesDropped
+from scheduler.judging import exhibit_names, way_names
 from scheduler.rounds.paths import HomePaths, RunPaths
 
 _NAMES = RunPaths(Path())
-#: what reuse, reports and ways of judging read of a run; all of it together is small
-_EVIDENCE = frozenset(
+#: what reuse and reports read of a run; all of it together is small
+_RECORDED = frozenset(
     path.name
     for path in (
         _NAMES.config,
@@ -29,7 +31,16 @@ _STATE = _NAMES.checkpoint.name
 
 def is_evidence(name: str) -> bool:
     """Whether the file or folder of that name in a run's folder stays as long as the run is known."""
-    return name in _EVIDENCE
+    return name in _RECORDED or name in _exhibits()
+
+
+@functools.cache
+def _exhibits() -> frozenset[str]:
+    """The files that any way of judging looks at, or the folders they lie in: a round may be judged again.
+
+    Not at import, since it loads every way.
+    """
+    return frozenset(PurePath(name).parts[0] for name in exhibit_names(way_names()))
 
 
 def drop_run_files(home: HomePaths, dropped: RunFilesDropped) -> tuple[str, ...]:
@@ -58,7 +69,9 @@ def _paths(runs: Path, dropped: RunFilesDropped) -> Iterator[Path]:
     for name in filter(_is_plain, dropped.reduced):
         folder = runs / name
         if folder.is_dir() and not folder.is_symlink():
-            yield from (path for path in folder.iterdir() if path.name not in _EVIDENCE | {_STATE})
+            yield from (
+                path for path in folder.iterdir() if path.name != _STATE and not is_evidence(path.name)
+            )
     for name in filter(_is_plain, dropped.removed):
         yield runs / name
 

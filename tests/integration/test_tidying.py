@@ -21,6 +21,7 @@ from scheduler.effects.records import Journal
 from scheduler.effects.reporting import records_stamp
 from scheduler.effects.run_files import drop_run_files
 from scheduler.effects.tidying import Tidying, UnplannedError
+from scheduler.judging import exhibit_names, way_names
 from scheduler.report.load import load_round
 from scheduler.report.run_folders import planned
 from scheduler.rounds.paths import HomePaths
@@ -68,6 +69,17 @@ def test_each_kind_takes_what_it_says(paths: HomePaths) -> None:
     assert not removed.exists()
     assert names(kept) == EVERYTHING | {"scores", "checkpoint"}
     assert drop_run_files(paths, fact) == ()
+
+
+def test_what_ways_of_judging_look_at_stays_of_a_reduced_run(paths: HomePaths) -> None:
+    run = run_folder(paths, "run")
+    exhibits = [run / name for name in exhibit_names(way_names())]
+    for path in exhibits:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}\n")
+    assert drop_run_files(paths, dropped(reduced=("run",))) == ()
+    assert "prompts.jsonl" in names(run)
+    assert all(path.exists() for path in exhibits)
 
 
 def test_no_link_is_followed_and_nothing_outside_the_runs_is_touched(
