@@ -14,6 +14,11 @@ def refuse(problems: Iterable[str]) -> None:
         raise ValueError("\n".join(found))
 
 
+def is_number(value: Any) -> bool:
+    """A finite number; a flag is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def number_problems(
     name: str,
     value: Any,
@@ -28,14 +33,12 @@ def number_problems(
         for words, bound in (("at least", least), ("more than", above), ("less than", below))
         if bound is not None
     ]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        fits = False
-    else:
-        fits = (
-            (least is None or value >= least)
-            and (above is None or value > above)
-            and (below is None or value < below)
-        )
+    fits = (
+        is_number(value)
+        and (least is None or value >= least)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
     if not fits:
         must = f" {' and '.join(bounds)}" if bounds else ""
         yield f"{name}: must be a number{must} (found {value!r})"
@@ -45,6 +48,16 @@ def whole_problems(name: str, value: Any, least: int = 0) -> Iterator[str]:
     """At most one line, for a value that is no whole number or too small."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         yield f"{name}: must be a whole number of at least {least} (found {value!r})"
+
+
+def seeds_problems(name: str, value: Any, least: int) -> Iterator[str]:
+    """At most one line, for what is no list of at least `least` whole numbers, all different."""
+    if (
+        not isinstance(value, list | tuple)
+        or not all(type(seed) is int for seed in value)
+        or not least <= len(set(value)) == len(value)
+    ):
+        yield f"{name}: must be different whole numbers, at least {least} (found {value!r})"
 
 
 def flag_problems(name: str, value: Any) -> Iterator[str]:

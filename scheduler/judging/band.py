@@ -6,7 +6,7 @@ CV and the interval in which one new run will lie.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,15 @@ from scheduler.judging import _prompt_suite
 from scheduler.judging._band_documents import band_document, curves_csv, line
 from scheduler.judging._band_page import band_page
 from scheduler.judging._band_status import Standing, standing_of
-from scheduler.judging._options import are_seeds, are_words, is_number
+from scheduler.judging._checks import (
+    is_number,
+    number_problems,
+    refuse,
+    seeds_problems,
+    whole_problems,
+    words,
+    words_problems,
+)
 from scheduler.judging._spread import Spread, prediction_interval, sd_factors, spread
 from scheduler.judging._training_curve import CurveShape, Windows, curve_shape
 from scheduler.judging.alignment import best_of
@@ -56,29 +64,21 @@ class Options:
     smoke_tokens: int = 0
 
     def __post_init__(self) -> None:
-        problems = []
-        if not are_seeds(self.seeds, 2):
-            problems.append(f"seeds: must be different whole numbers, at least 2 (found {self.seeds!r})")
-        if not are_words(self.metrics):
-            problems.append(f"metrics: must be a list of names of metrics (found {self.metrics!r})")
+        object.__setattr__(self, "metrics", words(self.metrics))
+        refuse(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        yield from seeds_problems("seeds", self.seeds, least=2)
+        yield from words_problems("metrics", self.metrics)
         if self.curve is not None and not (isinstance(self.curve, str) and self.curve):
-            problems.append(f"curve: must be the name of a metric (found {self.curve!r})")
+            yield f"curve: must be the name of a metric (found {self.curve!r})"
         for name, window in (("early", self.early), ("late", self.late)):
             if not _is_window(window):
-                problems.append(f"{name}: must be two rising shares from 0 to 1 (found {window!r})")
-        for name, share in (("tail", self.tail), ("confidence", self.confidence)):
-            if not is_number(share) or not 0.0 < share < 1.0:
-                problems.append(f"{name}: must lie between 0 and 1 (found {share!r})")
-        if type(self.smoke_tokens) is not int or self.smoke_tokens < 0:
-            problems.append(
-                f"smoke_tokens: must be a whole number of at least 0 (found {self.smoke_tokens!r})"
-            )
-        if type(self.least_points) is not int or self.least_points < 2:
-            problems.append(
-                f"least_points: must be a whole number of at least 2 (found {self.least_points!r})"
-            )
-        if problems:
-            raise ValueError("\n".join(problems))
+                yield f"{name}: must be two rising shares from 0 to 1 (found {window!r})"
+        yield from number_problems("tail", self.tail, above=0, below=1)
+        yield from whole_problems("least_points", self.least_points, least=2)
+        yield from number_problems("confidence", self.confidence, above=0, below=1)
+        yield from whole_problems("smoke_tokens", self.smoke_tokens)
 
     @property
     def windows(self) -> Windows:

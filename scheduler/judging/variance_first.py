@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scheduler.judging import _prompt_suite
+from scheduler.judging._checks import (
+    is_number,
+    number_problems,
+    refuse,
+    seeds_problems,
+    words,
+    words_problems,
+)
 from scheduler.judging._markdown import file_words
-from scheduler.judging._options import are_seeds, are_words, is_number
 from scheduler.judging._outcome import MET, MISSED, OPEN, outcome
 from scheduler.judging._sigmas import Comparison, compare
 from scheduler.judging._spread import Spread, chance_of_large_effect, chance_of_sigmas, spread
@@ -36,6 +43,7 @@ Word = Literal["WINNER", "NEUTRAL", "LOSER", "NOT JUDGED"]
 #: fewer baseline runs give no sigma to judge by: that of three is known within a factor of six
 _LEAST_BASELINE_RUNS = 4
 _CODES: Mapping[Word, int] = {"WINNER": MET, "LOSER": MISSED, "NEUTRAL": OPEN, "NOT JUDGED": OPEN}
+_BUDGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,31}")
 _DEFAULT_SEEDS = (42, 137, 256, 512, 1024)
 
 
@@ -56,30 +64,24 @@ class Options:
     metrics: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name}: must be different whole numbers, at least {least} (found {value!r})"
-            for name, value, least in (
-                ("baseline_seeds", self.baseline_seeds, 2),
-                ("seeds", self.seeds, 2),
-                ("more_seeds", self.more_seeds, 0),
-            )
-            if not are_seeds(value, least)
-        ]
-        if not is_number(self.suggestive_sigmas) or self.suggestive_sigmas <= 0:
-            problems.append(f"suggestive_sigmas: must be greater than 0 (found {self.suggestive_sigmas!r})")
-        elif not is_number(self.winner_sigmas) or self.winner_sigmas < self.suggestive_sigmas:
-            problems.append(
+        object.__setattr__(self, "metrics", words(self.metrics))
+        refuse(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        yield from seeds_problems("baseline_seeds", self.baseline_seeds, least=2)
+        yield from seeds_problems("seeds", self.seeds, least=2)
+        yield from seeds_problems("more_seeds", self.more_seeds, least=0)
+        yield from number_problems("suggestive_sigmas", self.suggestive_sigmas, above=0)
+        if is_number(self.suggestive_sigmas) and not (
+            is_number(self.winner_sigmas) and self.winner_sigmas >= self.suggestive_sigmas
+        ):
+            yield (
                 f"winner_sigmas: must be at least suggestive_sigmas, {self.suggestive_sigmas:g}"
                 f" (found {self.winner_sigmas!r})"
             )
-        if not isinstance(self.budget, str) or not re.fullmatch(
-            r"[A-Za-z0-9][A-Za-z0-9.-]{0,31}", self.budget
-        ):
-            problems.append(f'budget: must be a short word such as "1M" (found {self.budget!r})')
-        if not are_words(self.metrics):
-            problems.append(f"metrics: must be a list of names of metrics (found {self.metrics!r})")
-        if problems:
-            raise ValueError("\n".join(problems))
+        if not isinstance(self.budget, str) or not _BUDGET.fullmatch(self.budget):
+            yield f'budget: must be a short word such as "1M" (found {self.budget!r})'
+        yield from words_problems("metrics", self.metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,7 +202,7 @@ def test_without_a_curve_the_final_metrics_still_have_a_band() -> None:
     [
         ({"early": [0.3, 0.1]}, "early: must be two rising shares from 0 to 1 (found [0.3, 0.1])"),
         ({"late": 0.7}, "late: must be two rising shares from 0 to 1 (found 0.7)"),
-        ({"tail": 1.0}, "tail: must lie between 0 and 1 (found 1.0)"),
+        ({"tail": 1.0}, "tail: must be a number more than 0 and less than 1 (found 1.0)"),
         ({"least_points": 1}, "least_points: must be a whole number of at least 2 (found 1)"),
         ({"seeds": [7]}, "seeds: must be different whole numbers, at least 2 (found [7])"),
         ({"curve": ""}, "curve: must be the name of a metric (found '')"),

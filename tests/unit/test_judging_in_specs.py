@@ -47,7 +47,10 @@ def test_ways_are_asked_for_by_tables_with_their_options() -> None:
         ("[judge.bnad]\n", 'judge.bnad: unknown way of judging; did you mean "band"?'),
         ("[judge]\nband = 1\n", "judge.band: must be a table (found 1)"),
         ("[judge.band]\ntale = 0.2\n", "judge.band.tale: unknown option; did you mean 'tail'?"),
-        ("[judge.band]\ntail = 2\n", "judge.band.tail: must lie between 0 and 1 (found 2)"),
+        (
+            "[judge.band]\ntail = 2\n",
+            "judge.band.tail: must be a number more than 0 and less than 1 (found 2)",
+        ),
         (
             "[judge.variance_first]\nbudget = 1\n",
             'judge.variance_first.budget: must be a short word such as "1M" (found 1)',

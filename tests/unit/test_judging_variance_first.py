@@ -235,9 +235,9 @@ def test_the_line_of_a_label_holds_sigma_effect_and_wall_clock() -> None:
         ({"more_seeds": "512"}, "more_seeds: must be different whole numbers"),
         ({"seeds": [[1], [2]]}, "seeds: must be different whole numbers"),
         ({"winner_sigmas": 0.5}, "winner_sigmas: must be at least suggestive_sigmas, 1 (found 0.5)"),
-        ({"suggestive_sigmas": 0}, "suggestive_sigmas: must be greater than 0 (found 0)"),
+        ({"suggestive_sigmas": 0}, "suggestive_sigmas: must be a number more than 0 (found 0)"),
         ({"budget": "a/b"}, "budget: must be a short word such as \"1M\" (found 'a/b')"),
-        ({"metrics": "acc"}, "metrics: must be a list of names of metrics (found 'acc')"),
+        ({"metrics": 3}, "metrics: must be a word or a list of words (found 3)"),
         ({"winner_sigma": 2}, "winner_sigma: unknown option; did you mean 'winner_sigmas'?"),
     ],
 )
