@@ -78,14 +78,15 @@ def choose_kernel(device: torch.device, dtype: torch.dtype, head_size: int) -> t
 def _wy(
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    heads_first = [x.transpose(1, 2) for x in (r, log_w, k, v, a, b)]
+    sizes = _chunk_sizes(r.shape[1])
+    if len(sizes) == 1:
+        return _Chunk.apply(r, log_w, k, v, a, b, state)
     outputs = []
-    for chunk in zip(*(x.split(_chunk_sizes(r.shape[1]), dim=2) for x in heads_first), strict=True):
-        y, state = _wy_chunk(*chunk, state)
+    for chunk in zip(*(x.split(sizes, dim=1) for x in (r, log_w, k, v, a, b)), strict=True):
+        y, state = _Chunk.apply(*chunk, state)
         outputs.append(y)
     assert state is not None
-    y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
-    return y.transpose(1, 2), state
+    return torch.cat(outputs, dim=1), state
 
 
 def _chunk_sizes(steps: int) -> list[int]:
@@ -94,10 +95,8 @@ def _chunk_sizes(steps: int) -> list[int]:
     return [steps // count + (index < steps % count) for index in range(count)]
 
 
-def _wy_chunk(
-    r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """One chunk in the WY form; every argument is [batch, head, time, D].
+class _Chunk(torch.autograd.Function):
+    """One chunk in the WY form.
 
     With c = cumsum(log w) and W = e^c, the rows A = a e^(c - log w) and R = r W read, the rows B = b / W and
     K = k / W write, and U, the vectors that the rank-one corrections add, solves a unit-triangular system:
@@ -105,79 +104,130 @@ def _wy_chunk(
         U = (I - stril(A B^T))^-1 (A S0^T + stril(A K^T) V)
         Y = R S0^T + tril(R B^T) U + tril(R K^T) V
         S = (S0 + U^T B + V^T K) diag(W_last)
-    """
-    c = _cumulative_sum(log_w)
-    shrink, grow = torch.exp(c), torch.exp(-c)
-    readers = torch.cat((a * torch.exp(c - log_w), r * shrink), dim=2)
-    writers = torch.cat((b * grow, k * grow), dim=2)
-    y, written = _ReadAndWrite.apply(readers, writers, v, state)
-    return y, written * shrink[..., -1:, :]
 
-
-class _ReadAndWrite(torch.autograd.Function):
-    """Y and S0 + U^T B + V^T K from A over R, B over K, V and S0.
-
-    A and R are stacked, and so are B and K, which makes one product of the four in either direction. The
-    gradient is written out because autograd spends a third more on the slices.
+    A and R are stacked in time, and so are B and K, and U and V, which makes one product of four in either
+    direction. The gradient is written out because autograd would take as long again.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, readers: Tensor, writers: Tensor, v: Tensor, state: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        steps = v.shape[2]
-        # Filled, not multiplied: above the diagonal the factors grow without bound, and inf * 0 is nan.
-        reads = (readers @ writers.mT).masked_fill_(_unread(steps, v.device), 0.0)
-        right = reads[..., :steps, steps:] @ v
+    def forward(ctx: Any, *arguments: Tensor) -> tuple[Tensor, Tensor]:
+        r, log_w, k, v, a, b, state = arguments
+        steps, heads = r.shape[1], (r.shape[0], r.shape[2])
+        # From before the first step, where it is 1, to after the last.
+        shrink = torch.exp(_sums_before(log_w))
+        grow = shrink[:, 1:].reciprocal()
+        readers = _by_head(a * shrink[:, :-1], r * shrink[:, 1:])
+        writers = _by_head(b * grow, k * grow)
+        # Multiplied, not filled, in a sixth of the time: in so short a chunk no factor makes an inf.
+        reads = torch.bmm(readers, writers.mT).mul_(_read(steps, r.device))
+        values = _by_head(torch.empty_like(v), v)
+        u, v = values[:, :steps], values[:, steps:]
+        right = torch.bmm(reads[:, :steps, steps:], v)
         if state is not None:
-            from_state = readers @ state.mT
-            right += from_state[..., :steps, :]
-        u = torch.linalg.solve_triangular(-reads[..., :steps, :steps], right, upper=False, unitriangular=True)
-        values = torch.cat((u, v), dim=2)
-        y = reads[..., steps:, :] @ values
-        written = values.mT @ writers
+            from_state = torch.bmm(readers, state.flatten(0, 1).mT)
+            right += from_state[:, :steps]
+        system = -reads[:, :steps, :steps]
+        u.copy_(_solved(system, right))
+        y = torch.bmm(reads[:, steps:], values)
+        terminal = torch.bmm(values.mT, writers)
         if state is not None:
-            y += from_state[..., steps:, :]
-            written += state
-        ctx.save_for_backward(readers, writers, reads, values, state)
-        return y, written
+            y += from_state[:, steps:]
+            terminal += state.flatten(0, 1)
+        last = shrink[:, -1].flatten(0, 1).unsqueeze(1)
+        terminal *= last
+        ctx.save_for_backward(
+            r, k, a, b, state, shrink, grow, readers, writers, reads, values, system, last, terminal
+        )
+        # Most often nobody asks what the terminal state is good for.
+        ctx.set_materialize_grads(False)
+        return y.unflatten(0, heads).transpose(1, 2), terminal.unflatten(0, heads)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_y: Tensor, d_written: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        readers, writers, reads, values, state = ctx.saved_tensors
-        steps = d_y.shape[2]
-        d_values = reads[..., steps:, :].mT @ d_y + writers @ d_written.mT
-        d_right = torch.linalg.solve_triangular(
-            -reads[..., :steps, :steps].mT, d_values[..., :steps, :], upper=True, unitriangular=True
+    def backward(ctx: Any, d_y: Tensor | None, d_terminal: Tensor | None) -> tuple[Tensor | None, ...]:
+        r, k, a, b, state, shrink, grow, readers, writers, reads, values, system, last, terminal = (
+            ctx.saved_tensors
         )
-        d_v = reads[..., :steps, steps:].mT @ d_right + d_values[..., steps:, :]
-        d_read = torch.cat((d_right, d_y), dim=2)
-        d_reads = (d_read @ values.mT).masked_fill_(_unread(steps, d_y.device), 0.0)
-        d_readers = d_reads @ writers
-        d_writers = d_reads.mT @ readers + values @ d_written
-        if state is None:
-            return d_readers, d_writers, d_v, None
-        return d_readers + d_read @ state, d_writers, d_v, d_read.mT @ readers + d_written
+        steps, heads = r.shape[1], (r.shape[0], r.shape[2])
+        d_y = torch.zeros_like(r) if d_y is None else d_y
+        d_read = _by_head(torch.empty_like(d_y), d_y)
+        d_right, d_y = d_read[:, :steps], d_read[:, steps:]
+        d_values = torch.bmm(reads[:, steps:].mT, d_y)
+        if d_terminal is not None:
+            d_terminal = d_terminal.flatten(0, 1)
+            d_written = d_terminal * last
+            d_values.baddbmm_(writers, d_written.mT)
+        d_right.copy_(_solved(system, d_values[:, :steps], transposed=True))
+        d_v = torch.bmm(reads[:, :steps, steps:].mT, d_right).add_(d_values[:, steps:])
+        d_reads = torch.bmm(d_read, values.mT).mul_(_read(steps, d_y.device))
+        d_readers = torch.bmm(d_reads, writers)
+        d_writers = torch.bmm(d_reads.mT, readers)
+        if d_terminal is not None:
+            d_writers.baddbmm_(values, d_written)
+        d_state = None
+        if state is not None:
+            d_readers.baddbmm_(d_read, state.flatten(0, 1))
+            d_state = torch.bmm(d_read.mT, readers)
+            if d_terminal is not None:
+                d_state += d_written
+            d_state = d_state.unflatten(0, heads)
+        d_a, d_r = _by_time(d_readers, heads)
+        d_b, d_k = _by_time(d_writers, heads)
+        d_a *= shrink[:, :-1]
+        d_r *= shrink[:, 1:]
+        d_b *= grow
+        d_k *= grow
+        d_c = (r * d_r).addcmul_(b, d_b, value=-1).addcmul_(k, d_k, value=-1)
+        d_c[:, :-1].addcmul_(a[:, 1:], d_a[:, 1:])
+        if d_terminal is not None:
+            d_c[:, -1].add_((d_terminal * terminal).sum(dim=1).unflatten(0, heads))
+        sums = _sums_before(d_c)
+        d_log_w = sums[:, -1:] - sums[:, :-1]
+        return d_r, d_log_w, d_k, d_v.unflatten(0, heads).transpose(1, 2), d_a, d_b, d_state
 
 
-def _cumulative_sum(log_w: Tensor) -> Tensor:
-    if log_w.device.type == "cpu":
-        return log_w.cumsum(dim=2)
+def _solved(system: Tensor, right: Tensor, *, transposed: bool = False) -> Tensor:
+    """The solution of `system`, lower unit-triangular, or of its transpose.
+
+    Asked for as the solution of the transposed equation, from the right: its rows lie in memory as they are
+    wanted, and that takes half the time.
+    """
+    return torch.linalg.solve_triangular(
+        system if transposed else system.mT, right.mT, upper=not transposed, left=False, unitriangular=True
+    ).mT
+
+
+def _by_head(first: Tensor, second: Tensor) -> Tensor:
+    """[batch * head, 2 * time, D]: both, [batch, time, head, D], one after the other."""
+    return torch.cat((first.transpose(1, 2), second.transpose(1, 2)), dim=2).flatten(0, 1)
+
+
+def _by_time(stacked: Tensor, heads: tuple[int, int]) -> tuple[Tensor, ...]:
+    """The two that `_by_head` stacked."""
+    parts = stacked.view(*heads, 2, stacked.shape[1] // 2, -1)
+    return parts.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
+
+
+def _sums_before(x: Tensor) -> Tensor:
+    """Of `x` [batch, time, head, D], what stands before each step and before the end: one step more."""
+    batch, steps, *heads = x.shape
+    if x.device.type == "cpu":
+        sums = x.new_zeros(batch, steps + 1, *heads)
+        torch.cumsum(x, dim=1, out=sums[:, 1:])
+        return sums
     # cumsum has no deterministic kernel on CUDA; a product with a triangle of ones has.
-    steps = log_w.shape[2]
-    return torch.ones(steps, steps, dtype=log_w.dtype, device=log_w.device).tril() @ log_w
+    before = torch.ones(steps + 1, steps, dtype=x.dtype, device=x.device).tril(-1)
+    return (before @ x.flatten(2)).unflatten(2, heads)
 
 
 @functools.lru_cache(maxsize=64)
-def _unread(steps: int, device: torch.device) -> Tensor:
-    """[2 * steps, 2 * steps]: True where a row (A over R) must not see a column (B, then K).
+def _read(steps: int, device: torch.device) -> Tensor:
+    """[2 * steps, 2 * steps]: 1 where a row (A over R) sees a column (B, then K), else 0.
 
     A row of A sees what was written before its step; a row of R also what was written at its step.
     """
-    ones = torch.ones(steps, steps, dtype=torch.bool, device=device)
-    not_before, after = ones.triu(0), ones.triu(1)
-    return torch.cat((not_before.repeat(1, 2), after.repeat(1, 2)), dim=0)
+    ones = torch.ones(steps, steps, device=device)
+    return torch.cat((ones.tril(-1).repeat(1, 2), ones.tril().repeat(1, 2)), dim=0)
 
 
 def _fla(
