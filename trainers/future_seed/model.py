@@ -6,16 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from trainers.future_seed.kernel import Kernel, wkv7
+from trainers.future_seed.mixes import HEAD_NORM_EPSILON, GatedOutput, RecurrenceInputs, SquaredReluMix
 from trainers.future_seed.seeding import FutureSeed
-
-#: added to the variance in the norm over a head; published checkpoints were trained with it
-HEAD_NORM_EPSILON = 64e-5
-
-#: exp(-0.5): log w = -DECAY_LIMIT * sigmoid(x), so that w lies in [0.545, 1)
-DECAY_LIMIT = 0.6065306597126334
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +120,10 @@ class Block(nn.Module):
         return x, v_first, after
 
 
+#: of the position before into what is mapped to r, to the decay, k, v, a and the gate
+MIXES = ("x_r", "x_w", "x_k", "x_v", "x_a", "x_g")
+
+
 class TimeMix(nn.Module):
     """The recurrence and what surrounds it: token shift, adapters, norm per head, bonus, output gate."""
 
@@ -133,7 +131,7 @@ class TimeMix(nn.Module):
         super().__init__()
         self.n_head, self.head_size = shape.n_head, shape.head_size
         channels = shape.d_model
-        for name in ("x_r", "x_w", "x_k", "x_v", "x_a", "x_g", "w0", "a0", "k_k", "k_a"):
+        for name in (*MIXES, "w0", "a0", "k_k", "k_a"):
             setattr(self, name, nn.Parameter(torch.empty(1, 1, channels)))
         ranks = {"w": shape.rank_w, "a": shape.rank_a, "g": shape.rank_g}
         # Layer 0 has no v of an earlier layer to mix in.
@@ -159,30 +157,20 @@ class TimeMix(nn.Module):
         kernel: Kernel,
         real: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        batch, steps, channels = x.shape
-        difference = _shifted(x, shift) - x
-        mixes = torch.cat((self.x_r, self.x_w, self.x_k, self.x_v, self.x_a, self.x_g))
-        xr, xw, xk, xv, xa, xg = torch.addcmul(x, difference, mixes.unsqueeze(1)).unbind(0)
-
-        r, k, v = self.receptance(xr), self.key(xk), self.value(xv)
-        log_w = -DECAY_LIMIT * torch.sigmoid((self.w0 + torch.tanh(xw @ self.w1) @ self.w2).float())
-        # Where `x` is zero, so are k and v: without decay nothing of a seed is lost there either.
-        log_w = _zero_unless(real, log_w)
-        a = torch.sigmoid(self.a0 + (xa @ self.a1) @ self.a2)
-        g = torch.sigmoid(xg @ self.g1) @ self.g2
-        if v_first is None:
-            v_first = v
-        else:
-            v = v + (v_first - v) * torch.sigmoid(self.v0 + (xv @ self.v1) @ self.v2)
-
-        heads = (batch, steps, self.n_head, self.head_size)
-        kk = functional.normalize((k * self.k_k).view(heads), dim=-1)
-        k = k * (1 + (a - 1) * self.k_a)
-        r, k, v, a = r.view(heads), k.view(heads), v.view(heads), a.view(heads)
-        y, wkv = wkv7(r, log_w.view(heads), k, v, -kk, kk * a, wkv, kernel=kernel)
-        y = self.ln_x(y.reshape(batch * steps, channels)).view(batch, steps, channels)
-        bonus = ((r * k * self.r_k).sum(dim=-1, keepdim=True) * v).view(batch, steps, channels)
-        return self.output((y + bonus) * g), v_first, wkv
+        r, log_w, k, v, a, b, bonus, g = RecurrenceInputs.apply(
+            *(x, shift, v_first, self.n_head),
+            *(getattr(self, name) for name in MIXES),
+            *(self.receptance.weight, self.key.weight, self.value.weight),
+            *(self.w0, self.w1, self.w2, self.a0, self.a1, self.a2, self.g1, self.g2),
+            *(self.k_k, self.k_a, self.r_k),
+            *(() if v_first is None else (self.v0, self.v1, self.v2)),
+        )
+        if real is not None:
+            # Where `x` is zero, so are k and v: without decay nothing of a seed is lost there either.
+            log_w = log_w.masked_fill(~real[:, :, None, None], 0.0)
+        y, wkv = wkv7(r, log_w, k, v, a, b, wkv, kernel=kernel)
+        y = GatedOutput.apply(y, bonus, g, self.ln_x.weight, self.ln_x.bias, self.output.weight)
+        return y, v.flatten(2) if v_first is None else v_first, wkv
 
 
 class ChannelMix(nn.Module):
@@ -195,17 +183,9 @@ class ChannelMix(nn.Module):
         self.value = nn.Linear(shape.d_ffn, shape.d_model, bias=False)
 
     def forward(self, x: Tensor, shift: Tensor | None) -> Tensor:
-        k = self.key(torch.addcmul(x, _shifted(x, shift) - x, self.x_k))
-        return self.value(torch.relu(k).square())
+        return SquaredReluMix.apply(x, shift, self.x_k, self.key.weight, self.value.weight)
 
 
 def _zero_unless(real: Tensor | None, x: Tensor) -> Tensor:
     """`x` [batch, time, channel], zero where `real` is False."""
     return x if real is None else x.masked_fill(~real.unsqueeze(-1), 0.0)
-
-
-def _shifted(x: Tensor, before: Tensor | None) -> Tensor:
-    """`x` one position later, with `before` (zero if None) in front."""
-    if before is None:
-        return functional.pad(x[:, :-1], (0, 0, 1, 0))
-    return torch.cat((before.unsqueeze(1), x[:, :-1]), dim=1)
