@@ -65,10 +65,12 @@ class Optimizer:
 
     def step(self, loss: Tensor, factor: float) -> None:
         """A step down the gradient of `loss`, clipped, at `factor` times the peak learning rates."""
-        gradients = iter(torch.autograd.grad(loss, self.parameters))
-        for block in self.blocks:
-            block.flat.grad = torch.cat([next(gradients).reshape(-1) for _ in block.parameters])
-        torch.nn.utils.clip_grad_norm_([block.flat for block in self.blocks], self._clip_grad)
+        gradient = torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, self.parameters)])
+        length = torch.linalg.vector_norm(gradient)
+        gradient *= (self._clip_grad / (length + 1e-6)).clamp_max(1.0)
+        parts = gradient.split([block.flat.numel() for block in self.blocks])
+        for block, part in zip(self.blocks, parts, strict=True):
+            block.flat.grad = part
         for group in self.adamw.param_groups:
             group["lr"] = group["peak_lr"] * factor
         self.adamw.step()
