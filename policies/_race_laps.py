@@ -41,6 +41,8 @@ class Standing:
     won: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     #: lap after which a candidate was given up, for good
     dropped: Mapping[str, int] = field(default_factory=dict)
+    #: and why
+    reasons: Mapping[str, str] = field(default_factory=dict)
     #: smallest p of each tested candidate's looks
     best_p: Mapping[str, float] = field(default_factory=dict)
 
@@ -94,13 +96,7 @@ class Laps:
             return variant.stopped
         if variant.first is None:
             return "no quick delta"
-        chance = variant.chance(self._effects)
-        if chance < LEAST_CHANCE:
-            return f"weak: P(effect >= min_effect) = {chance:.2f} < {LEAST_CHANCE:g}"
-        worth = self._worth(Runner(screened=variant.readings), self._noise({}))
-        if worth < self.rate:
-            return f"not worth a fresh seed: {worth:.4f} winners a medium run < {self.rate:.4f}"
-        return None
+        return self._why_over(Runner(screened=variant.readings), self._noise({}))
 
     def next_look(self, stage: str) -> Look:
         """What the lap that has just been run shows."""
@@ -126,6 +122,7 @@ class Laps:
             candidates=readings,
             rejected=tuple(name for name in after.won if name not in before.won),
             futile=tuple(name for name in after.dropped if name not in before.dropped),
+            reasons={name: why for name, why in after.reasons.items() if name not in before.reasons},
         )
 
     def confirmed(self, name: str) -> Confirmed | None:
@@ -191,21 +188,28 @@ class Laps:
         runners = {name: self._runner(name, after) for name in self._open(before)}
         found = {name: runners[name].p(noise) for name in field}
         won = {name: (after.laps, p) for name, p in found.items() if runners[name].wins(noise, self.alpha)}
-        lost = [
-            name
-            for name, runner in runners.items()
-            if name not in won and (seeds[name] >= SEEDS or not self._goes_on(runner, noise))
-        ]
+        why = {name: self._why_over(each, noise) for name, each in runners.items() if name not in won}
+        lost = {name: reason for name, reason in why.items() if reason is not None}
         best = {name: min(p, before.best_p.get(name, 1.0)) for name, p in found.items()}
         return replace(
             after,
             won={**before.won, **won},
             dropped={**before.dropped, **dict.fromkeys(lost, after.laps)},
+            reasons={**before.reasons, **lost},
             best_p={**before.best_p, **best},
         )
 
-    def _goes_on(self, runner: Runner, noise: MediumNoise) -> bool:
-        return self._chance(runner, noise) >= LEAST_CHANCE and self._worth(runner, noise) >= self.rate
+    def _why_over(self, runner: Runner, noise: MediumNoise) -> str | None:
+        """Why a variant that has not won gets no further seed; None when it may."""
+        if runner.seeds >= SEEDS:
+            return f"{SEEDS} fresh seeds, and no look declared it"
+        chance = self._chance(runner, noise)
+        if chance < LEAST_CHANCE:
+            return f"weak: P(effect >= min_effect) = {chance:.2f} < {LEAST_CHANCE:g}"
+        worth = self._worth(runner, noise)
+        if worth < self.rate:
+            return f"not worth a fresh seed: {worth:.4f} winners a medium run < {self.rate:.4f}"
+        return None
 
     def _chance(self, runner: Runner, noise: MediumNoise) -> float:
         return chance_of(runner.readings(noise), self._effects)

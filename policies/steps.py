@@ -151,6 +151,8 @@ class Look:
     candidates: Mapping[str, CandidateAtLook]
     rejected: tuple[str, ...] = ()
     futile: tuple[str, ...] = ()
+    #: why a futile one is, where the policy says
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -318,6 +318,8 @@ class LookTaken(RoundFact):
     rejected: tuple[str, ...] = ()
     #: given up: not worth another seed
     futile: tuple[str, ...] = ()
+    #: why each of them was, where the policy says
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

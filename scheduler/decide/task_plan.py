@@ -154,6 +154,7 @@ class TaskPlan:
                     readings={name: asdict(each) for name, each in step.candidates.items()},
                     rejected=step.rejected,
                     futile=step.futile,
+                    reasons=step.reasons,
                 )
             case Judge(config=config, verdict=verdict):
                 numbers = asdict(verdict)

@@ -12,6 +12,7 @@ from scheduler.report.advice import advice
 from scheduler.report.attachments import Attachments
 from scheduler.report.curves import NAMED_AT_MOST, panels
 from scheduler.report.forest import Forest, forest
+from scheduler.report.fresh_seeds import FreshSeeds, fresh_seeds
 from scheduler.report.funnel import FunnelStep, funnel
 from scheduler.report.gains import Gain, gains
 from scheduler.report.history import AttemptTimes, History
@@ -60,6 +61,7 @@ class TaskPage:
     curves: tuple[Figure, ...]
     legend: tuple[LegendEntry, ...]
     funnel: tuple[FunnelStep, ...]
+    fresh: FreshSeeds | None
     looks: tuple[LookRow, ...]
     #: why each unmatched reading is none, in the order of the boxes
     unmatched_reasons: tuple[str, ...]
@@ -122,6 +124,7 @@ def _task(number: int, task: TaskReading) -> TaskPage:
         curves=tuple(_curves(number, task, rows)),
         legend=tuple(_legend(rows)),
         funnel=tuple(funnel(task, None if confirm_set is None else len(confirm_set.candidates))),
+        fresh=fresh_seeds(task),
         looks=tuple(look_rows(task)),
         unmatched_reasons=tuple(unmatched_reason(task.objective, box) for box in task.unmatched),
         provenance=provenance(task),

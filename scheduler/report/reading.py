@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policies.evidence import Objective
 from scheduler.decide import facts
@@ -37,6 +37,8 @@ class BaselineReading:
     seeds: tuple[int, ...]
     bsz: int | None
     n_eval: int | None
+    #: runs that an earlier round made, by that round
+    reused: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,7 @@ def _baseline(task: TaskState, name: str, runs: Sequence[facts.RunFinished]) -> 
         seeds=tuple(run.seed for run in runs),
         bsz=runs[-1].bsz,
         n_eval=runs[-1].n_eval,
+        reused=Counter(run.cached_from.partition("/")[0] for run in runs if run.cached_from is not None),
     )
 
 

@@ -236,6 +236,9 @@ def baseline_fields(objective: Objective, baseline: BaselineReading) -> list[str
         fields.append(f"bsz={baseline.bsz}")
     if baseline.n_eval is not None:
         fields.append(f"n_eval={baseline.n_eval}")
+    for name, count in baseline.reused.items():
+        of_all = "" if count == len(baseline.seeds) else f" of {len(baseline.seeds)}"
+        fields.append(f"({count}{of_all} made by {one_line(name)}, not run again)")
     return fields
 
 
