@@ -8,7 +8,6 @@ from itertools import zip_longest
 
 from policies.evidence import VerdictName
 from scheduler.decide.facts import RunFinished
-from scheduler.report import numbers
 from scheduler.report.looks import LookRow, look_rows
 from scheduler.report.reading import TaskReading
 from scheduler.report.runs import runs_at
@@ -95,7 +94,7 @@ def _end(looks: Sequence[LookRow], alpha: float, *, is_over: bool) -> str:
     if not looks:
         return "no look at it" if is_over else "waits for its first seed"
     last = looks[-1]
-    p = "" if last.adjusted_p is None else f"adjusted p {numbers.plain_number(last.adjusted_p)} of {alpha:g}"
+    p = "" if last.adjusted_p is None else f"adjusted p {last.adjusted_p:.2g} of {alpha:g}"
     if last.is_rejected:
         return f"accepted at look {last.look}: {p}"
     if last.is_given_up:

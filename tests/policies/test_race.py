@@ -70,6 +70,8 @@ def test_the_race_keeps_its_rules(seed: int) -> None:
     for look in looks:
         assert not ended & look.candidates.keys()
         ended |= {*look.rejected, *look.futile}
+        assert look.reasons.keys() == set(look.futile)
+        assert all(look.reasons.values())
     won = {name for look in looks for name in look.rejected}
     named = {name for name, verdict in search.verdicts.items() if verdict.name == "WINNER"}
     assert named <= won

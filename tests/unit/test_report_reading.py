@@ -15,11 +15,13 @@ from policies.evidence import Objective
 from scheduler.report.advice import advice
 from scheduler.report.curves import NAMED_AT_MOST, POINTS_AT_MOST, Panel, panels
 from scheduler.report.forest import ROWS_AT_MOST, forest
+from scheduler.report.fresh_seeds import fresh_seeds
 from scheduler.report.funnel import funnel
 from scheduler.report.gains import Gain, gains
 from scheduler.report.load import load_history
 from scheduler.report.looks import look_rows
 from scheduler.report.reading import RoundReading, read_round
+from scheduler.report.text import baseline_fields
 from scheduler.rounds.paths import HomePaths
 
 Read = Callable[[ToldRound], RoundReading]
@@ -193,6 +195,35 @@ def test_who_is_given_up_while_waiting_for_a_seed_is_told_with_the_look(read: Re
         None,
         "given up while it waited",
     )
+
+
+def test_every_candidate_has_its_seeds_in_order_and_how_it_ended(read: Read) -> None:
+    reading = read(confirmed(variants=4, candidates=2)).tasks[0]
+    looks = reading.state.looks
+    last = dataclasses.replace(looks[-1], reasons=dict.fromkeys(looks[-1].futile, "weak: P = 0.04 < 0.05"))
+    state = dataclasses.replace(reading.state, looks=(*looks[:-1], last))
+    shown = fresh_seeds(dataclasses.replace(reading, state=state))
+    assert shown is not None
+    assert shown.columns == len(shown.baseline) == 4
+    assert shown.baseline_source == "run in this round"
+    best, other = shown.candidates
+    for row in (best, other):
+        assert [cell.run and cell.run.slot for cell in row.cells] == [1, 2, 3]
+        assert [cell.look and cell.look.look for cell in row.cells] == [1, 2, 3]
+    assert (best.verdict, best.end) == ("WINNER", "accepted at look 3: adjusted p 0.08 of 0.1")
+    assert other.end == "given up at look 3: weak: P = 0.04 < 0.05"
+    assert list(look_rows(dataclasses.replace(reading, state=state)))[-1].then == (
+        "given up: weak: P = 0.04 < 0.05"
+    )
+
+
+def test_a_baseline_that_an_earlier_round_made_is_told(read: Read) -> None:
+    told = accepted()
+    told.run("quick", "baseline", 0.5, cached_from="first_night/sums.quick.baseline.s0.a1")
+    told.run("quick", "baseline", 0.6, slot=1)
+    (baseline,) = read(told).tasks[0].baselines
+    assert baseline.reused == {"first_night": 1}
+    assert "(1 of 2 made by first_night, not run again)" in baseline_fields(Objective(), baseline)
 
 
 def advised(reading: RoundReading) -> list[str]:
