@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from policies._assessment import Ledger
 from policies._effect_prior import MIN_CONFIRMED_TO_FIT
 from policies._ledger import learnt
-from policies._race_level import level, stopping_rate
+from policies._race_level import Counters, level, stopping_rate
 from policies._variance import MIN_TASKS_TO_FIT, NoisePrior, Spread
 from policies.evidence import Objective
 from policies.race import TARGETS
@@ -35,8 +35,10 @@ def ledger_lines(entries: Sequence[LessonEntry]) -> Iterator[str]:
     yield from _races(known)
     yield ""
     width = max(len(entry.source) for entry in entries)
+    found = Counters()
     for entry in entries:
-        yield _entry(entry, width)
+        found += entry.lesson.counters
+        yield _entry(entry, width, found)
 
 
 def _noise(prior: NoisePrior | None) -> str:
@@ -62,7 +64,8 @@ def _races(known: Ledger) -> Iterator[str]:
     yield f"a race that began now: level {levels}; stopping rate {rate:.4f} winners a medium run"
 
 
-def _entry(entry: LessonEntry, width: int) -> str:
+def _entry(entry: LessonEntry, width: int, found: Counters) -> str:
+    """One lesson; `found` is what all races had found once it was learnt, and gives the next level."""
     lesson = entry.lesson
     told = [
         f"{entry.learnt_at[:10]}",
@@ -72,7 +75,11 @@ def _entry(entry: LessonEntry, width: int) -> str:
         f"{count(len(lesson.readings), 'variant')}, {lesson.confirmed} confirmed",
     ]
     if lesson.counters.medium_runs:
-        told.append(f"race: {lesson.counters.winners:g} winners, {lesson.counters.nulls:g} nulls")
+        own = lesson.counters
+        told.append(
+            f"race: {own.winners:g} winners, {own.nulls:g} nulls, {own.medium_runs:.1f} medium runs;"
+            f" level then {level(found, TARGETS['default']):.3f}, stopping rate {stopping_rate(found):.4f}"
+        )
     if entry.is_foreign:
         told.append("foreign")
     return f"  {one_line(entry.source).ljust(width)}  {'; '.join(told)}"

@@ -84,6 +84,8 @@ def test_later_nights_run_no_baseline_and_know_what_was_found(nights: Home) -> N
     assert "CACHE task=sums stage=medium cfg=baseline seed=" in nights.log()
     shown = nights.schedctl("ledger", "show").stdout
     assert "races: 3 winners" in shown
+    assert shown.count("; level then 0.") == 3
+    assert "(3 made by first, not run again)" in nights.schedctl("show", "third").stdout
 
 
 def _has_repeats(nights: Home, number: int) -> bool:

@@ -66,7 +66,7 @@ def test_what_counts_is_shown_with_what_follows_from_it(
     )
     assert "a race that began now: level explore 0.078, default 0.056, strict 0.033" in told
     assert "night/sums" in told
-    assert "race: 2 winners, 4 nulls" in told
+    assert "race: 2 winners, 4 nulls, 20.0 medium runs; level then 0.056, stopping rate 0.0294" in told
     assert "gone/sums" not in told
 
 
