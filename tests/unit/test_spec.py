@@ -315,6 +315,16 @@ def test_every_example_that_ships_is_sound(path: Path) -> None:
     SCHEMA.validate(data)
 
 
+def test_the_nights_of_a_race_differ_in_their_variants_alone() -> None:
+    """Whatever else differed would begin another task, with a baseline of its own."""
+    folder = Path(__file__).parents[2] / "queue" / "examples"
+    nights = [tomllib.loads((folder / f"race_night_{number}.toml").read_text()) for number in (1, 2, 3)]
+    variants = [json.dumps(task.pop("variants")) for night in nights for task in night["tasks"]]
+    names = [(night.pop("round"), night.pop("title")) for night in nights]
+    assert nights[0] == nights[1] == nights[2]
+    assert len(set(variants)) == len(set(names)) == 3
+
+
 def test_only_the_shape_of_a_file_needs_pydantic() -> None:
     code = (
         "import sys, scheduler.effects.intake, scheduler.rounds.settings;"
