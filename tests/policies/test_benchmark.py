@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from policies.steps import Freeze, Run
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 REPLAY_DATA = os.environ.get("ROUNDHOUSE_REPLAY_DATA")
-NAMES = ("world", "searches", "tally", "driven", "named", "simulate", "replay")
+NAMES = ("world", "searches", "tally", "driven", "named", "simulate", "replay", "rounds_picture")
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +290,30 @@ def test_no_policy_finds_a_winner_where_all_runs_are_of_one_code(benchmark: Any)
     assert share <= 0.20 + 2 * error
     few = benchmark.replay.winning_share([0.0] * 8, make_policy("screen_confirm", {}), Ledger(), 1, 0)
     assert few is None
+
+
+def test_the_picture_shows_what_the_tables_say(benchmark: Any) -> None:
+    figures = "recall | 0.036 (0.007) | 0.030 (0.005) | +0.85 (0.06) | +0.03 (0.05)"
+    tables = [
+        f"command: python simulate.py --rounds-per-task {rounds} --jobs 1\n"
+        f"| race, no continuation | 0.100 (0.010) | {figures} |\n"
+        f"| race, quick continued | {rate} (0.030) | {figures} |\n"
+        f"| screen_confirm, quick continued | 0.900 (0.020) | {figures} |\n"
+        for rounds, rate in ((1, "0.900"), (8, "1.200"))
+    ]
+    points = [point for table in tables for point in benchmark.rounds_picture.points_in(table)]
+    assert [(point.search, point.rounds_per_task, point.winners_per_hour) for point in points] == [
+        ("race", 1, 0.9),
+        ("screen_confirm", 1, 0.9),
+        ("race", 8, 1.2),
+        ("screen_confirm", 8, 0.9),
+    ]
+    drawn = ElementTree.fromstring(benchmark.rounds_picture.picture(points))
+    assert drawn[0].text == (
+        "True winners per GPU-hour by rounds per task:"
+        " race 0.90 at 1; screen_confirm 0.90 at 1; race 1.20 at 8; screen_confirm 0.90 at 8"
+    )
+    assert len([each for each in drawn.iter() if each.get("class") == "bar"]) == 4
 
 
 @pytest.mark.skipif(REPLAY_DATA is None, reason="ROUNDHOUSE_REPLAY_DATA names no folder of replay curves")
