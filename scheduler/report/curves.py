@@ -69,9 +69,12 @@ class Panel:
 def panels(task: TaskReading, rows: Sequence[Gain], *, has_fresh_seeds: bool) -> Iterator[Panel]:
     """One for each stage, and one more where fresh seeds confirm, each with the best variants in colour."""
     ranked = [row.config for row in rows]
-    for stage in task.state.task.stages:
+    first, *later = task.state.task.stages
+    for stage in (first, *later):
         kinds: list[tuple[str, bool | None]] = [("", None)]
-        if has_fresh_seeds:
+        if has_fresh_seeds and later and stage is first:
+            kinds = [(", screening seed", None)]  # a policy may give the baseline several of them
+        elif has_fresh_seeds:
             kinds = [(", screening seed", False), (", fresh seeds", True)]
         for words, is_fresh in kinds:
             panel = _panel(task, stage.name, words, ranked, is_fresh)

@@ -99,6 +99,18 @@ def test_fresh_seeds_and_the_screening_seed_are_never_in_one_panel(read: Read) -
     assert {curve.seeds for _, curve in found[2].named} == {(1, 2, 3)}
 
 
+def test_all_seeds_of_the_screening_stage_are_in_one_panel(read: Read) -> None:
+    told = confirmed(variants=8)
+    told.run("quick", "baseline", 0.41, slot=8)
+    found = panels_of(read, told)
+    baselines = [(panel.title, panel.baseline.seeds) for panel in found if panel.baseline is not None]
+    assert baselines == [
+        ("quick, screening seed", (0, 8)),
+        ("medium, screening seed", (0,)),
+        ("medium, fresh seeds", (1, 2, 3, 4)),
+    ]
+
+
 def test_a_variant_has_one_colour_in_all_panels(read: Read) -> None:
     places: dict[str, set[int]] = {}
     for panel in panels_of(read, confirmed(variants=8)):
