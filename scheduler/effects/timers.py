@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
@@ -27,7 +27,9 @@ class Timers(Generic[Event]):
     def __init__(self, post: Callable[[Event], None]) -> None:
         self._post = post
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(1)},
+            # In the scheduler's own thread: to post takes no time, and a pool would start a thread of its own
+            # at the first timer, hours after everything else.
+            executors={"default": DebugExecutor()},
             # By default a job that is one second late is dropped without a word.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )

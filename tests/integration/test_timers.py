@@ -36,7 +36,9 @@ def test_a_timer_that_is_set_again_is_replaced(inbox: queue.SimpleQueue[str], ti
 def test_an_event_is_posted_at_a_time_of_the_day(inbox: queue.SimpleQueue[str], timers: Timers[str]) -> None:
     timers.cron({"second": "*"}, lambda: "window", "window")
     timers.start()
+    threads = set(threading.enumerate())
     assert inbox.get(timeout=20) == "window"
+    assert set(threading.enumerate()) == threads, "a timer that is due starts no thread"
 
 
 def test_nothing_is_posted_before_the_start_or_after_the_stop(inbox: queue.SimpleQueue[str]) -> None:
