@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,13 @@ from real_home import Ask, Home
 
 # what tests share says what it found, as they do
 pytest.register_assert_rewrite("acknowledging", "ended_round", "full_disk", "killing", "syscalls")
+
+# A shell that starts a suite in the background has it ignore Ctrl-C, and all of its programs after it.
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    and threading.current_thread() is threading.main_thread()
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: what `make torture` does how often, when nobody says: the figures that reliability is held to
 AMOUNTS = {

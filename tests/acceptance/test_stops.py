@@ -59,7 +59,7 @@ time_budget_sec = 120
 [[tasks]]
 name = "ramp"
 trainer = "ramp"
-seeds = [0, 1]
+seeds = {seeds}
 """
 
 VARIANTS = {
@@ -70,11 +70,11 @@ VARIANTS = {
 }
 
 
-def drop(home: Home, policy: str, *variants: str) -> None:
+def drop(home: Home, policy: str, *variants: str, seeds: str = "[0, 1]") -> None:
     (home.paths.root / "trainers").mkdir(exist_ok=True)
     (home.paths.root / "trainers" / "ramp.py").write_text(TRAINER)
     tables = "".join(f"[tasks.variants.{name}]\n{VARIANTS[name]}\n" for name in variants)
-    home.drop("night", SPEC.format(policy=policy) + tables)
+    home.drop("night", SPEC.format(policy=policy, seeds=seeds) + tables)
 
 
 def ends(home: Home) -> dict[tuple[str, int], tuple[str, str | None, int]]:
@@ -129,11 +129,14 @@ def test_a_pruner_of_optuna_stops_a_run_and_the_daemon_never_loads_it(
         f'stops = ["optuna:{pruner}"]\nstop_options."optuna:{pruner}" = {{ {options} }}',
         "fine",
         "poor",
+        seeds="[0]",
     )
     home.wait_for("night", "verdict_reached", 2)
-    adviser = next(c for c in daemon.children() if "scheduler.effects.adviser" in c.cmdline())
+    # a child that has just ended has no command line
+    told = [(child, child.as_dict(["cmdline"], ad_value=[])["cmdline"]) for child in daemon.children()]
+    adviser = next(child for child, command in told if "scheduler.effects.adviser" in command)
     assert adviser.nice() == 10
-    # Optuna is Python alone, but it loads numpy, which is not
+    # Optuna is Python alone, but it loads numpy, which is not; so does a verdict, over more than one seed
     assert not any("/numpy/" in path for path in _mapped(daemon.pid))
     assert any("/numpy/" in path for path in _mapped(adviser.pid))
     assert daemon.memory_info().rss < 120 * 2**20

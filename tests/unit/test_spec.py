@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.evidence import Objective
@@ -257,7 +257,7 @@ _tasks = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     tasks=st.lists(_tasks, min_size=1, max_size=3, unique_by=lambda task: task["name"]),
     seconds=st.floats(0.1, 1e6),
