@@ -226,6 +226,11 @@ class RunFinished(AssignmentFact):
         return self.status in ("failed", "lost")
 
     @property
+    def made_by(self) -> str | None:
+        """The round whose stored run it stands for; None for one that ran."""
+        return None if self.cached_from is None else self.cached_from.partition("/")[0]
+
+    @property
     def intent(self) -> RunIntended:
         """What it was asked to do; a run that was reused has no record of its own for that."""
         return RunIntended(**{each.name: getattr(self, each.name) for each in fields(AssignmentFact)})

@@ -117,7 +117,7 @@ class TaskResults:
             RunKey(task=self.task.task.name, stage=run.stage, config=run.config, seed=run.seed) for run in own
         )
         ends = (attempt.finished for key in keys for attempt in self.task.attempts.get(key, ())[-1:])
-        rounds = sorted({(end.cached_from or "").partition("/")[0] for end in ends if end is not None})
+        rounds = sorted({end.made_by for end in ends if end is not None and end.made_by is not None})
         return (f"rests on runs of round {', '.join(rounds)}; no new evidence",)
 
     @property

@@ -51,10 +51,10 @@ class FreshSeeds:
     @property
     def baseline_source(self) -> str:
         """Whether this round ran the baseline."""
-        makers = {run.cached_from.partition("/")[0] for run in self.baseline if run.cached_from is not None}
+        makers = {run.made_by for run in self.baseline if run.made_by is not None}
         if not makers:
             return "run in this round"
-        is_all = all(run.cached_from is not None for run in self.baseline)
+        is_all = all(run.made_by is not None for run in self.baseline)
         return f"{'not' if is_all else 'only in part'} run again: made by {', '.join(sorted(makers))}"
 
 

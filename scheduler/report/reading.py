@@ -171,7 +171,7 @@ def _baseline(task: TaskState, name: str, runs: Sequence[facts.RunFinished]) -> 
         seeds=tuple(run.seed for run in runs),
         bsz=runs[-1].bsz,
         n_eval=runs[-1].n_eval,
-        reused=Counter(run.cached_from.partition("/")[0] for run in runs if run.cached_from is not None),
+        reused=Counter(run.made_by for run in runs if run.made_by is not None),
     )
 
 
