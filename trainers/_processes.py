@@ -12,6 +12,9 @@ import psutil
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+#: flags of a task in proc_pid_stat(5), from include/linux/sched.h
+PF_EXITING = 0x4
+PF_KTHREAD = 0x200000
 
 #: seconds between two looks at processes that were told to die
 POLL_SECONDS = 0.01
@@ -49,11 +52,26 @@ def start_ticks_of(pid: int) -> int | None:
 
     No adjustment of the clock moves it. None for a process that has gone.
     """
+    fields = _stat_of(pid)
+    return int(fields[19]) if fields else None
+
+
+def is_between_programs(pid: int) -> bool:
+    """Whether it is in the middle of an `execve`: the old program is gone, the new one not yet laid out.
+
+    Asked of one's own user's processes only; of others the kernel does not tell.
+    """
+    fields = _stat_of(pid)
+    return bool(fields) and int(fields[47]) == 0 and not int(fields[6]) & (PF_EXITING | PF_KTHREAD)
+
+
+def _stat_of(pid: int) -> list[bytes]:
+    """What proc_pid_stat(5) tells of it from its state, field 3, on; nothing for one that has gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
-            return int(stream.read().rpartition(b")")[2].split()[19])
+            return stream.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
+        return []
 
 
 def descendants(pid: int) -> list[psutil.Process]:

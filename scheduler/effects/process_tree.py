@@ -174,12 +174,24 @@ def _known(pids: Iterable[int]) -> Iterator[psutil.Process]:
 
 def _mark_of(pid: int) -> bytes | None:
     """The mark in its environment; None where it has none, is gone, or is another user's."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as stream:
-            variables = stream.read().split(b"\0")
-    except OSError:
-        return None
+    variables = _environment_of(pid).split(b"\0")
     return next((each for each in variables if each.startswith(f"{ATTEMPT_VARIABLE}=".encode())), None)
+
+
+def _environment_of(pid: int) -> bytes:
+    """Waits for one that is between two programs: until the next has its stack, it shows no environment."""
+    deadline = time.monotonic() + LAST_LOOK_SECONDS
+    is_settled = False
+    while True:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as stream:
+                environment = stream.read()
+        except OSError:
+            return b""
+        if environment or is_settled or time.monotonic() > deadline:
+            return environment
+        # Read once more also then: it may have settled since it was read.
+        is_settled = not _processes.is_between_programs(pid)
 
 
 def _shares_our_files(pid: int) -> bool:

@@ -38,6 +38,8 @@ print(event.pid, event.start_ticks, flush=True)
 time.sleep(600)
 """
 TESTS = str(Path(__file__).parents[1])
+#: above the largest pid that Linux gives
+NOBODY = 2**22 + 1
 
 
 def killed_daemon(
@@ -146,6 +148,23 @@ def test_the_exit_status_of_a_worker_that_is_killed_is_left_to_who_waits_for_it(
     worker = marked_sleeper(ATTEMPT)
     assert ProcessTree(ATTEMPT, worker.pid).kill(1.0) == ()
     assert worker.wait(timeout=5) == -9
+
+
+@pytest.mark.fault(
+    "kill -9 of the daemon",
+    moment="while a process of the run is between two programs",
+    outcome="it is found by its mark all the same, and ended",
+)
+def test_a_process_in_the_middle_of_an_exec_is_known_by_its_mark() -> None:
+    for _ in range(40):
+        # Popen returns in the middle of the exec, now and then before there is an environment.
+        process = marked_sleeper(ATTEMPT)
+        try:
+            assert ProcessTree(ATTEMPT, NOBODY).kill(1.0) == ()
+            assert not is_running(process.pid)
+        finally:
+            process.kill()
+            process.wait()
 
 
 RECYCLE = """
