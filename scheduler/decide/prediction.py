@@ -23,8 +23,10 @@ MOST_DECISIONS = 200
 SERIES = 2
 #: share of its steps after which a run's evaluations tell how it will end
 TELLING_SHARE = 0.5
-#: how far from the baseline a run may end for all that is known beforehand, in min_effects
+#: how far from the run it resembles a run may end for all that is known beforehand, in min_effects
 FAR = 20.0
+#: how much worse than the baseline a variant is that does nothing, in min_effects
+HAIR = 1e-3
 #: where nothing tells how long the run in flight will take
 STAND_BACK_SECONDS = 5.0
 
@@ -33,11 +35,11 @@ _FORESEEN: Memo[tuple[facts.RunIntended | FetchResult | None, ...]] = Memo(1)
 
 
 def predicted_run(state: State, limits: Limits) -> facts.RunIntended | FetchResult | None:
-    """The run that is intended next however the one in flight ends, or if it ends as it looks now.
+    """The run that is intended next if the one in flight ends as it looks now; while its evaluations do not
+    tell, if it ends like the run that it resembles most.
 
-    A result that is reused before that has to be looked up first. None while nothing is in flight, while what
-    follows depends on what its evaluations do not tell yet, and when nothing would start. A wrong prediction
-    costs a process, never a result.
+    A result that is reused before that has to be looked up first. None while nothing is in flight, and when
+    nothing would start. A wrong prediction costs a process, never a result.
     """
     flight = next(iter(open_attempts(state)), None)
     if flight is None:
@@ -58,22 +60,22 @@ def _after_likely_end(
 ) -> facts.RunIntended | FetchResult | None:
     # What only waits for the run in flight is not waited for here.
     imagined = replace(state, live=_without_workers(state.live))
-    first, *others = _after_extremes(imagined, task, attempt, limits)
-    if all(other == first for other in others):
-        return first
-    likely = _likely_value(state, task, attempt)
-    return None if likely is None else _after_end(imagined, _imagined_end(attempt, likely), limits)
+    plain, *others = _after_ends(imagined, task, attempt, limits)
+    likely = None if all(other == plain for other in others) else _likely_value(state, task, attempt)
+    return plain if likely is None else _after_end(imagined, _imagined_end(attempt, likely), limits)
 
 
-def _after_extremes(
+def _after_ends(
     state: State, task: TaskState, attempt: Attempt, limits: Limits
 ) -> tuple[facts.RunIntended | FetchResult | None, ...]:
-    """What follows a very bad end and a very good one. Worked out once, since no evaluation changes it."""
+    """What follows a plain end, a very bad one and a very good one: what follows all of them follows whatever
+    happens. Worked out once, since no evaluation changes it.
+    """
 
     def following() -> tuple[facts.RunIntended | FetchResult | None, ...]:
-        ends = _extremes(task, attempt.intended)
+        ends = _possible_ends(task, attempt.intended)
         if attempt.intended.budget["max_steps"] is None:
-            ends = ends[:1]  # nobody knows how far it is; most variants are no better
+            ends = ends[:1]  # nobody knows how far it is
         if attempt.stop is not None:
             ends = ends[:1]  # it has no value that counts
         return tuple(_after_end(state, _imagined_end(attempt, value), limits) for value in ends)
@@ -184,24 +186,30 @@ def _likely_value(state: State, task: TaskState, attempt: Attempt) -> float | No
     return None if at_step is None else reference.value + last.value - at_step
 
 
-def _extremes(task: TaskState, intended: facts.RunIntended) -> tuple[float, ...]:
-    """A very bad end and a very good one: what follows both follows whatever happens."""
+def _possible_ends(task: TaskState, intended: facts.RunIntended) -> tuple[float, ...]:
+    """A plain end, a very bad one and a very good one. Most variants are no better than the baseline."""
     reference = _reference(task, intended)
     middle = 0.0 if reference is None or reference.value is None else reference.value
     objective = task.task.objective
-    far = FAR * objective.min_effect / objective.scale
-    return middle - far, middle + far
+    effect = objective.min_effect / objective.scale
+    is_alike = reference is None or reference.config == intended.config
+    plain = middle if is_alike else middle - HAIR * effect * (1 if objective.direction == "maximize" else -1)
+    return plain, middle - FAR * effect, middle + FAR * effect
 
 
 def _reference(task: TaskState, intended: facts.RunIntended) -> facts.RunFinished | None:
-    """A run of the baseline that the one in flight resembles: of the same seed, else the stage's last."""
-    found: facts.RunFinished | None = None
-    for key in task.keys.get(BASELINE, ()):
-        if key.stage != intended.stage:
-            continue
-        ended = (attempt.finished for attempt in reversed(task.attempts[key]))
-        run = next((run for run in ended if run is not None and run.status == "ok"), None)
-        if run is not None and key.seed == intended.seed:
-            return run
-        found = run or found
+    """The run of the stage that the one in flight resembles most: the last of its own config; else the
+    baseline's of its seed, or else its last.
+    """
+    own, baseline = (_of_stage(task, config, intended.stage) for config in (intended.config, BASELINE))
+    of_seed = [run for run in baseline if run.seed == intended.seed]
+    return next(reversed(own or of_seed or baseline), None)
+
+
+def _of_stage(task: TaskState, config: str, stage: str) -> list[facts.RunFinished]:
+    """The last try of each of its runs that went well."""
+    found = []
+    for key in task.keys.get(config, ()):
+        ended = (attempt.finished for attempt in reversed(task.attempts[key]) if key.stage == stage)
+        found += [run for run in ended if run is not None and run.status == "ok"][:1]
     return found

@@ -56,7 +56,7 @@ def step(state: State, event: inputs.Event, limits: Limits) -> tuple[State, tupl
     is_told_all = state.live.unrecorded == 0
     if is_told_all and not any(isinstance(action, act.Record | act.Exit) for action in actions):
         actions += _due(state, limits)
-    actions += _ahead(state, event, limits)
+    actions += _ahead(before, state, event, limits)
     is_settled = not any(isinstance(action, act.Record | act.FetchResult) for action in actions)
     if is_told_all and is_settled and state.live.fetching is None:
         actions += _releases(state)  # what is decided is decided: no run goes on in those any more
@@ -81,10 +81,11 @@ def _due(state: State, limits: Limits) -> tuple[Action, ...]:
     return ()
 
 
-def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, ...]:
+def _ahead(before: State, state: State, event: inputs.Event, limits: Limits) -> tuple[Action, ...]:
     """Prepare the run that will most likely be next; give up one that no longer is."""
     telling = inputs.GateOpened | facts.StopDecided | inputs.RunEvaluated | inputs.ResultFetched
-    if not limits.prepare_ahead or not isinstance(event, telling):
+    has_left = isinstance(event, inputs.WorkerEnded) and is_spare(before, event.attempt_id)
+    if not limits.prepare_ahead or not (has_left or isinstance(event, telling)):
         return ()
     if isinstance(event, inputs.RunEvaluated) and is_last_evaluation(state, event):
         return ()  # its end is about to be heard, and must not wait
@@ -92,7 +93,8 @@ def _ahead(state: State, event: inputs.Event, limits: Limits) -> tuple[Action, .
     if isinstance(predicted, act.FetchResult):
         has_room = state.live.fetching is None and len(state.live.fetched) < MOST_FETCHED
         return (predicted,) if has_room else ()
-    if predicted is None or (spare is not None and spare.intended == predicted):
+    known = before.live.spare if has_left else spare  # whatever made it leave, it is not made again at once
+    if predicted is None or (known is not None and known.intended == predicted):
         return ()
     if spare is None:
         hurry = deadline(predicted.attempt_id, "hurry", seconds_to_stand_back(state))

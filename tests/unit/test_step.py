@@ -491,16 +491,50 @@ def test_the_next_run_is_prepared_while_one_trains_and_starts_without_a_new_work
 
 @pytest.mark.parametrize(
     ("seen", "predicted"),
-    [(0.30, "quick.bad.s0.a1"), (0.45, "medium.baseline.s0.a1")],
+    [(0.30, ["quick.bad.s0.a1"]), (0.45, ["quick.bad.s0.a1", "medium.baseline.s0.a1"])],
     ids=["looks bad", "looks good"],
 )
-def test_what_is_prepared_next_follows_from_how_a_variant_looks_half_way(seen: float, predicted: str) -> None:
+def test_what_is_prepared_next_is_as_if_a_variant_did_nothing_until_it_tells_half_way(
+    seen: float, predicted: list[str]
+) -> None:
     world = training()
     finish(world, 0.5, (5, 0.4), (10, 0.5))
     reach(world, 2, 0.9)
-    assert asked(world, act.PrepareAhead) == ["quick.good.s0.a1"], "too early to tell"
+    assert asked(world, act.PrepareAhead) == ["quick.good.s0.a1", "quick.bad.s0.a1"], "too early to tell"
     reach(world, 5, seen)
-    assert asked(world, act.PrepareAhead)[1:] == [predicted]
+    assert asked(world, act.PrepareAhead)[1:] == predicted
+
+
+def test_what_is_predicted_anew_is_prepared_as_soon_as_the_wrong_one_has_left() -> None:
+    world = training()
+    finish(world, 0.5, (5, 0.4), (10, 0.5))
+    wrong = "night/sums.quick.bad.s0.a1"
+    linger(world, wrong)
+    reach(world, 5, 0.45)
+    assert act.ReleaseWorker(attempt_id=wrong) in world.performed
+    assert asked(world, act.PrepareAhead)[-1] == "quick.bad.s0.a1", "one at a time"
+    world.give(inputs.WorkerEnded(attempt_id=wrong, returncode=0))
+    assert asked(world, act.PrepareAhead)[-1] == "medium.baseline.s0.a1"
+
+
+def test_a_spare_that_dies_is_not_made_again_for_the_same_run() -> None:
+    world = training()
+    world.give(inputs.WorkerEnded(attempt_id="night/sums.quick.good.s0.a1", returncode=-9))
+    assert asked(world, act.PrepareAhead) == ["quick.good.s0.a1"]
+
+
+def test_what_follows_a_run_of_new_seeds_is_foreseen_from_the_runs_of_its_own_config() -> None:
+    def outcome(intended: facts.RunIntended) -> dict[str, Any]:
+        acc = {"baseline": 0.5, "good": 0.8}[intended.config]
+        return ok(acc, n_eval=1000, scores_digest=f"{intended.config} {intended.seed} {intended.stage}")
+
+    screened = PolicyChoice(name="screen_confirm", options={"looks": 2})
+    tasks = (task(name, variants=("good",), policy=screened) for name in ("first", "last"))
+    world = play(outcome, make_round(*tasks))
+    starts = facts_of(world, facts.RunStarted)
+    fresh = [run.task == "first" and run.stage == "medium" and run.seed != 0 for run in starts]
+    assert sum(fresh) > 1
+    assert [start.is_prepared_ahead for start in starts] == [False] + [True] * (len(starts) - 1)
 
 
 def test_a_wrong_prediction_costs_a_process_and_nothing_else() -> None:
@@ -526,10 +560,7 @@ def test_what_is_prepared_ahead_stands_back_for_half_a_run_or_until_it_is_due() 
     hurried = [a.attempt_id for a in world.performed if isinstance(a, act.HurryWorker)]
     assert hurried == [spare, spare]
     seconds = [a.seconds for a in world.performed if isinstance(a, act.SetDeadline) and "hurry" in a.key]
-    assert seconds == [STAND_BACK_SECONDS]
-    reach(world, 5, 0.30)
-    seconds = [a.seconds for a in world.performed if isinstance(a, act.SetDeadline) and "hurry" in a.key]
-    assert seconds[1:] == [0.5], "the baseline trained for a second"
+    assert seconds == [STAND_BACK_SECONDS, 0.5], "the baseline trained for a second"
 
 
 def test_the_next_run_is_thought_of_only_when_this_one_has_got_going_and_not_at_its_end() -> None:
